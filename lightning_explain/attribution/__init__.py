@@ -1,0 +1,1 @@
+"""The attribution engine: how (methods) times where (places)."""

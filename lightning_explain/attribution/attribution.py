@@ -1,0 +1,46 @@
+"""The result of explaining."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from lightning_explain.attribution.place import Place
+from lightning_explain.inputs import Inputs, Point
+
+
+@dataclass(frozen=True)
+class Attribution:
+    """Attributions of a batch of samples.
+
+    Args:
+        point: Signed tensors (n, ...), one for each tensor that was explained: of its shape, or for a
+            coarse map of one channel, (n, 1, positions...). Detached.
+        names: What these tensors are called: inputs, or layers.
+        method: The method's name.
+        place: Where the attributions live. For a coarse map upsampled to the input, that is the input.
+        target: The explained output indices (n, k), or None for a model with one number per sample.
+        outputs: What the model gave for the samples, (n, ...).
+        delta: The convergence delta of each sample (n,), sum of attributions - (score - score at the
+            baseline), for complete methods; its size says how far to trust them, 0 is exact.
+        span: The score - score at the baseline (n,), for complete methods: the scale of ``delta``.
+        keyed: Whether the inputs were a dict.
+    """
+
+    point: Point
+    names: tuple[str, ...]
+    method: str
+    place: Place
+    target: Tensor | None
+    outputs: Tensor
+    delta: Tensor | None = None
+    span: Tensor | None = None
+    keyed: bool = False
+
+    @property
+    def values(self) -> Inputs:
+        """The attributions as the inputs came: a tensor, a tuple, or a dict (of those that can be explained)."""
+        if self.keyed:
+            return dict(zip(self.names, self.point, strict=True))
+        return self.point[0] if len(self.point) == 1 else self.point

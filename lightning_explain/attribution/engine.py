@@ -1,0 +1,257 @@
+"""Explain a model: a method at a place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lightning_explain.attribution.attribution import Attribution
+from lightning_explain.attribution.budget import RowBudget
+from lightning_explain.attribution.guard import borrowed
+from lightning_explain.attribution.methods import METHODS, Method
+from lightning_explain.attribution.model import Forward, call, output
+from lightning_explain.attribution.place import Input, Layer, Place, named_layers
+from lightning_explain.attribution.problem import Problem
+from lightning_explain.attribution.target import resolve_target
+from lightning_explain.baseline import Baseline, resolve
+from lightning_explain.inputs import Inputs, Point, batch_size, leaves, rebuild, require_finite
+from lightning_explain.probe import Target
+
+_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+
+
+@dataclass(frozen=True)
+class Explainer:
+    """A method at a place.
+
+    Args:
+        method: How.
+        place: Where.
+    """
+
+    method: Method
+    place: Place
+
+    @property
+    def name(self) -> str:
+        """``method``, ``method@layer`` or ``method@layer[index]``: as it is logged, and as users write it."""
+        return f"{self.method.name}{self.place}"
+
+    @property
+    def coarse(self) -> bool:
+        """Whether the result is a map of a layer, upsampled to the input."""
+        return self.method.coarse and isinstance(self.place, Layer)
+
+    def __call__(self, problem: Problem) -> Attribution:
+        """Explain the samples of ``problem``, at this explainer's place.
+
+        Returns:
+            The attributions, with the convergence delta if the method is complete.
+        """
+        problem = replace(problem, place=self.place)
+        point = tuple(leaf.detach() for leaf in self.method(problem))
+        delta, span = self._delta(problem, point)
+        attribution = Attribution(
+            point=point,
+            names=self.place.names(problem),
+            method=self.name,
+            place=self.place,
+            target=problem.target,
+            outputs=outputs(problem),
+            delta=delta,
+            span=span,
+            keyed=isinstance(problem.inputs, Mapping) and not isinstance(self.place, Layer),
+        )
+        return _upsampled(attribution, problem) if self.coarse else attribution
+
+    def _delta(self, problem: Problem, point: Point) -> tuple[Tensor | None, Tensor | None]:
+        if not (self.method.complete and self.method.contributes):
+            return None, None
+        span = problem.value.double() - problem.baseline_value.double()
+        total = torch.stack([leaf.double().flatten(1).sum(dim=1) for leaf in point]).sum(dim=0)
+        return total - span, span
+
+
+def explain(  # noqa: PLR0913  (the whole question in one call)
+    model: nn.Module,
+    inputs: Inputs,
+    method: str | Method = "integrated_gradients",
+    place: Place | None = None,
+    target: Target = "predicted",
+    *,
+    baseline: Baseline = "zeros",
+    label: Tensor | None = None,
+    forward: Forward = call,
+    max_rows: int | None = None,
+) -> Attribution:
+    """Explain what a model gives for some samples. The model is left exactly as it was.
+
+    Args:
+        model: Any module; it is run in evaluation mode.
+        inputs: Samples: a tensor, a tuple (passed as positional) or a dict of tensors (as keyword
+            arguments), the batch first; they are moved to the model's device.
+        method: A name (see ``METHODS``), ``"name@layer"``, or a method with its parameters.
+        place: ``Input()``, ``Layer(name)`` or ``Neuron(name, index)``; None: the method's own.
+        target: The output to explain: ``"predicted"``, ``"label"``, ``"output"`` (one number per
+            sample), an index, or indices for each sample.
+        baseline: ``"zeros"``, ``"mean"``, ``"blur"``, a number, or tensors like the inputs.
+        label: Class labels (n,), for ``target="label"``.
+        forward: How to call the model, ``(model, inputs) -> outputs``.
+        max_rows: The most rows that go through the model at once; None: chosen by measurement.
+
+    Returns:
+        The attributions, ``.values`` in the structure of the inputs.
+
+    Raises:
+        ValueError: If the method, layer, target or baseline does not fit; the message says what would.
+
+    Example:
+        >>> model = nn.Linear(3, 2)
+        >>> attribution = explain(model, torch.randn(4, 3), "integrated_gradients", target=1)
+        >>> attribution.values.shape
+        torch.Size([4, 3])
+        >>> bool(attribution.delta.abs().max() < 1e-6)
+        True
+    """
+    require_finite(inputs)
+    with borrowed(model):
+        problem = pose(model, inputs, target, baseline=baseline, label=label, forward=forward, budget=RowBudget(max_rows))
+        return explainer(method, problem, place)(problem)
+
+
+def pose(
+    model: nn.Module,
+    inputs: Inputs,
+    target: Target,
+    *,
+    baseline: Baseline = "zeros",
+    label: Tensor | None = None,
+    forward: Forward = call,
+    budget: RowBudget | None = None,
+) -> Problem:
+    """Bring samples to the model's device and resolve their target and baseline.
+
+    Returns:
+        The problem, at the input.
+    """
+    batch_size(inputs)
+    device = next((p.device for p in model.parameters()), leaves(inputs)[0].device)
+    # Clones, for tensors born in inference mode cannot be saved for a backward pass.
+    inputs = rebuild(inputs, tuple(leaf.detach().to(device).clone() for leaf in leaves(inputs)))
+    problem = Problem(
+        model=model,
+        inputs=inputs,
+        baseline=resolve(baseline, inputs),
+        target=None,
+        forward=forward,
+        budget=budget or RowBudget(),
+    )
+    return replace(problem, target=resolve_target(target, outputs(problem), label))
+
+
+def outputs(problem: Problem) -> Tensor:
+    """The model's outputs for the samples.
+
+    Returns:
+        A tensor (n, ...), detached.
+    """
+    parts: list[Tensor] = []
+
+    def body(chunk: slice) -> None:
+        part = rebuild(problem.inputs, tuple(leaf[chunk] for leaf in leaves(problem.inputs)))
+        with torch.no_grad():
+            parts.append(output(problem.model, part, problem.forward))
+
+    problem.budget.run(problem.samples, "forward", body)
+    return torch.cat(parts)
+
+
+def explainer(method: str | Method, problem: Problem, place: Place | None = None) -> Explainer:
+    """Make an explainer from what users write: a name, ``"name@layer"``, or a method.
+
+    Returns:
+        The method at its place; where nobody names a layer for a method that needs one, the last
+        convolution that the model reaches.
+
+    Raises:
+        ValueError: If the method is unknown.
+        TypeError: If ``method`` is neither a name nor a method.
+    """
+    chosen, named = parse(method)
+    place = place or named or chosen.place() or Layer(last_convolution(problem))
+    return Explainer(chosen, place)
+
+
+def parse(method: str | Method) -> tuple[Method, Place | None]:
+    """Read a method, and the layer if one is named.
+
+    Returns:
+        The method, and its place or None.
+
+    Raises:
+        ValueError: If the method is unknown.
+        TypeError: If ``method`` is neither a name nor a method.
+    """
+    if isinstance(method, Method):
+        return method, None
+    if not isinstance(method, str):
+        raise TypeError(f"A method is a name or a Method such as IntegratedGradients(), got {method!r}.")
+    name, _, layer = method.partition("@")
+    try:
+        chosen = METHODS[name]()
+    except KeyError as error:
+        raise ValueError(error.args[0]) from None
+    return chosen, Layer(layer) if layer else None
+
+
+def last_convolution(problem: Problem) -> str:
+    """The last convolution that runs in the model's forward pass.
+
+    Returns:
+        Its dotted name.
+
+    Raises:
+        ValueError: If the model runs none.
+    """
+    reached: list[str] = []
+    layers = named_layers(problem.model)
+    handles = [
+        layer.register_forward_hook(lambda *_, name=name: reached.append(name))
+        for name, layer in layers.items()
+        if isinstance(layer, _CONVOLUTIONS)
+    ]
+    try:
+        outputs(problem.select(torch.zeros(1, dtype=torch.long, device=leaves(problem.inputs)[0].device)))
+    finally:
+        for handle in handles:
+            handle.remove()
+    if not reached:
+        raise ValueError(
+            "Grad-CAM needs a layer with positions, and the model runs no convolution; name a layer,"
+            f" 'grad_cam@<layer>'. Known: {', '.join(layers)}."
+        )
+    return reached[-1]
+
+
+def _upsampled(attribution: Attribution, problem: Problem) -> Attribution:
+    """Bring a coarse map to the first input that has its number of positions."""
+    place = Input()
+    inputs, coarse = place.variable(problem, problem.inputs), attribution.point[0]
+    fitting = [i for i, leaf in enumerate(inputs) if leaf.ndim == coarse.ndim]
+    if not fitting:
+        return attribution
+    point = tuple(leaf.new_zeros(leaf.shape[0], 1, *leaf.shape[2:]) for leaf in inputs)
+    chosen = fitting[0]
+    mode = {3: "linear", 4: "bilinear", 5: "trilinear"}[coarse.ndim]
+    finer = F.interpolate(coarse, size=inputs[chosen].shape[2:], mode=mode, align_corners=False)
+    return replace(
+        attribution,
+        point=(*point[:chosen], finer, *point[chosen + 1 :]),
+        names=place.names(problem),
+        place=place,
+        keyed=isinstance(problem.inputs, Mapping),
+    )

@@ -1,0 +1,13 @@
+"""Attribution methods, one file for each formula. To add one: a file, and a line here."""
+
+from lightning_explain.attribution.methods.grad_cam import GradCAM as GradCAM
+from lightning_explain.attribution.methods.input_x_gradient import InputXGradient as InputXGradient
+from lightning_explain.attribution.methods.integrated_gradients import IntegratedGradients as IntegratedGradients
+from lightning_explain.attribution.methods.method import METHODS as METHODS
+from lightning_explain.attribution.methods.method import Method as Method
+from lightning_explain.attribution.methods.noise_tunnel import NoiseTunnel as NoiseTunnel
+from lightning_explain.attribution.methods.noise_tunnel import SmoothGrad as SmoothGrad
+from lightning_explain.attribution.methods.noise_tunnel import SmoothGradSquared as SmoothGradSquared
+from lightning_explain.attribution.methods.noise_tunnel import VarGrad as VarGrad
+from lightning_explain.attribution.methods.occlusion import Occlusion as Occlusion
+from lightning_explain.attribution.methods.saliency import Saliency as Saliency

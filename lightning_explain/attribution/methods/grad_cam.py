@@ -1,0 +1,49 @@
+"""Grad-CAM."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from lightning_explain.attribution.methods.method import METHODS, Method
+from lightning_explain.attribution.place import Layer, Place
+from lightning_explain.attribution.problem import Problem
+from lightning_explain.inputs import Point
+
+
+@METHODS.register("grad_cam")
+@dataclass(frozen=True)
+class GradCAM(Method):
+    r"""A layer's channels, weighted with their mean gradient and summed, upsampled to the input.
+
+    .. math:: L = \mathrm{ReLU}\Big(\sum_c \alpha_c A_c\Big), \qquad
+              \alpha_c = \frac1Z \sum_{i} \frac{\partial S}{\partial A_{c,i}}
+
+    R. R. Selvaraju et al.: Grad-CAM. arXiv:1610.02391, 2016.
+
+    Args:
+        layer: Dotted name of a layer whose output is (n, channels, positions...); None: the last
+            convolution that the model reaches.
+        signed: Leave the ReLU out: evidence against the target is negative instead of zero.
+    """
+
+    coarse = True
+
+    layer: str | None = None
+    signed: bool = False
+
+    def place(self) -> Place | None:  # noqa: D102
+        return None if self.layer is None else Layer(self.layer)
+
+    def __call__(self, problem: Problem) -> Point:  # noqa: D102
+        return tuple(self._map(z, gradient) for z, gradient in zip(problem.z, problem.gradient(), strict=True))
+
+    def _map(self, activation: Tensor, gradient: Tensor) -> Tensor:
+        if activation.ndim < 3:
+            raise ValueError(
+                f"Grad-CAM needs a layer whose output is (n, channels, positions...), got {tuple(activation.shape)};"
+                " choose a convolution."
+            )
+        positions = tuple(range(2, activation.ndim))
+        alpha = gradient.mean(dim=positions, keepdim=True)
+        cam = (alpha * activation).sum(dim=1, keepdim=True)
+        return cam if self.signed else cam.relu()

@@ -1,0 +1,50 @@
+"""What an attribution method is."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+from lightning_explain.attribution.place import Input, Place
+from lightning_explain.attribution.problem import Problem
+from lightning_explain.inputs import Point
+from lightning_explain.registry import Registry
+
+
+class Method(ABC):
+    """A formula: from a problem's variable, baseline, score and gradient to attributions.
+
+    Subclasses are frozen dataclasses; their fields are the method's parameters, and they never ask
+    for a layer or a neuron: that is the place's business.
+    """
+
+    name: ClassVar[str]
+    complete: ClassVar[bool] = False
+    """Whether the attributions sum to score(z) - score(baseline), up to the convergence delta."""
+
+    coarse: ClassVar[bool] = False
+    """Whether the attributions are a coarse map of a layer, to be upsampled to the input."""
+
+    @property
+    def contributes(self) -> bool:
+        """Whether attributions are shares of the score; otherwise they are sensitivities, score per unit of z."""
+        return True
+
+    def place(self) -> Place | None:
+        """Where the method works unless told otherwise; None: at the last convolution that is reached.
+
+        Returns:
+            The place.
+        """
+        return Input()
+
+    @abstractmethod
+    def __call__(self, problem: Problem) -> Point:
+        """Compute attributions.
+
+        Returns:
+            Tensors like ``problem.z``, detached.
+        """
+
+
+METHODS = Registry[Method]("attribution method")

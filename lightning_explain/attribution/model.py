@@ -1,0 +1,66 @@
+"""Calling a model: inputs in, one output tensor with a row per sample out."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
+
+from torch import Tensor, nn
+
+from lightning_explain.inputs import Inputs, leaves
+
+Forward: TypeAlias = Callable[[nn.Module, Any], Any]
+
+
+def call(model: nn.Module, inputs: Inputs) -> Any:  # noqa: ANN401  (a model may return anything)
+    """Call ``model`` the way its inputs are packed.
+
+    A tensor is passed as it is, a tuple as positional and a dict as keyword arguments. A model that
+    wants something else, the batch as one dict, say, is given a ``forward`` of its own:
+    ``forward=lambda model, inputs: model(inputs)["scores"]`` (a named function, if the callback is
+    to be pickled).
+
+    Returns:
+        What the model returns.
+    """
+    if isinstance(inputs, Tensor):
+        return model(inputs)
+    if isinstance(inputs, Mapping):
+        return model(**inputs)
+    return model(*inputs)
+
+
+def output(model: nn.Module, inputs: Inputs, forward: Forward = call) -> Tensor:
+    """Run the model and find the tensor that holds its predictions.
+
+    That is the output itself, its ``logits`` (attribute or key), or its first element.
+
+    Returns:
+        A tensor with one row per sample.
+
+    Raises:
+        TypeError: If no such tensor is found; pass ``forward=`` to pick it.
+        ValueError: If the tensor does not have one row per sample.
+    """
+    found = _prediction(forward(model, inputs))
+    rows = leaves(inputs)[0].shape[0]
+    if found.ndim == 0 or found.shape[0] != rows:
+        raise ValueError(
+            f"The model gave an output of shape {tuple(found.shape)} for {rows} samples;"
+            " expected one row per sample, the batch dimension first."
+        )
+    return found
+
+
+def _prediction(result: Any) -> Tensor:  # noqa: ANN401
+    if isinstance(result, Tensor):
+        return result
+    if isinstance(getattr(result, "logits", None), Tensor):
+        return result.logits  # type: ignore[no-any-return]
+    if isinstance(result, Mapping) and isinstance(result.get("logits"), Tensor):
+        return result["logits"]  # type: ignore[no-any-return]
+    if isinstance(result, (tuple, list)) and result and isinstance(result[0], Tensor):
+        return result[0]
+    found = f"a dict with the keys {list(result)}" if isinstance(result, Mapping) else type(result).__name__
+    raise TypeError(
+        f"Expected the model to return a tensor, something with `logits`, or a tuple that begins with"
+        f" a tensor; got {found}. Pass forward=, a function (model, inputs) -> tensor, that picks it."
+    )

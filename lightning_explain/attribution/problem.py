@@ -1,0 +1,189 @@
+"""One attribution problem: a model, samples, what is explained and where; the only door to its rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+from lightning_explain.attribution.budget import RowBudget
+from lightning_explain.attribution.model import Forward, call
+from lightning_explain.attribution.place import Input, Place
+from lightning_explain.attribution.target import Readout
+from lightning_explain.inputs import Inputs, Point, batch_size, column, is_continuous, leaves, take
+
+Points: TypeAlias = Callable[[Tensor, Tensor], Point]
+"""(rows, copies) -> the variable, with a row for each pair of a sample and a copy number."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What a method sees: the variable ``z``, its baseline ``z0``, and the score with its gradient.
+
+    Args:
+        model: The module, already borrowed (see :func:`~lightning_explain.attribution.guard.borrowed`).
+        inputs: Samples (n, ...).
+        baseline: Baselines of the same shapes.
+        target: Output indices (n, k), or None (see :mod:`~lightning_explain.attribution.target`).
+        place: Where attributions live.
+        readout: How the explained number is read from the output.
+        forward: How the model is called.
+        budget: How many rows go through the model at once.
+    """
+
+    model: nn.Module
+    inputs: Inputs
+    baseline: Inputs
+    target: Tensor | None
+    place: Place = field(default_factory=Input)
+    readout: Readout = "raw"
+    forward: Forward = call
+    budget: RowBudget = field(default_factory=RowBudget)
+
+    @property
+    def samples(self) -> int:
+        """The number of samples n."""
+        return batch_size(self.inputs)
+
+    @cached_property
+    def z(self) -> Point:
+        """The variable of the place at the inputs, (n, ...) each."""
+        return self._variable(self.inputs)
+
+    @cached_property
+    def z0(self) -> Point:
+        """The variable of the place at the baseline, (n, ...) each."""
+        return self._variable(self.baseline)
+
+    @cached_property
+    def value(self) -> Tensor:
+        """The score at the inputs, (n,)."""
+        return self.values(1, lambda rows, _: _pick(self.z, rows))[:, 0]
+
+    @cached_property
+    def baseline_value(self) -> Tensor:
+        """The score at the baseline, (n,)."""
+        return self.values(1, lambda rows, _: _pick(self.z0, rows))[:, 0]
+
+    def select(self, rows: Tensor) -> Problem:
+        """The same problem for the samples ``rows`` (with repetition, if they repeat).
+
+        Returns:
+            A problem of ``len(rows)`` samples.
+        """
+        target = None if self.target is None else self.target.index_select(0, rows)
+        return replace(self, inputs=take(self.inputs, rows), baseline=take(self.baseline, rows), target=target)
+
+    def with_inputs(self, inputs: Inputs) -> Problem:
+        """The same problem, target and baseline, for other inputs.
+
+        Returns:
+            A problem with as many samples.
+        """
+        return replace(self, inputs=inputs)
+
+    def values(self, copies: int, points: Points) -> Tensor:
+        """The score of ``copies`` points for each sample.
+
+        Args:
+            copies: The number of points per sample.
+            points: Makes the points for pairs of sample and copy number.
+
+        Returns:
+            Scores (n, copies).
+        """
+        n = self.samples
+        result = torch.empty(copies * n, dtype=_accumulator(self.z[0]), device=self.z[0].device)
+
+        def body(chunk: slice) -> None:
+            rows, copy = self._pairs(chunk)
+            # Not inference_mode: what a module caches in its forward pass would poison its next training step.
+            with torch.no_grad():
+                result[chunk] = self.place.score(self, points(rows, copy), rows).to(result.dtype)
+
+        self.budget.run(copies * n, f"forward{self.place}", body)
+        return result.view(copies, n).T
+
+    def gradient(self) -> Point:
+        """The gradient of the score with respect to the variable, at the inputs.
+
+        Returns:
+            Tensors like ``z``.
+        """
+        return self.gradient_mean(1, lambda rows, _: _pick(self.z, rows))
+
+    def gradient_mean(self, copies: int, points: Points, weights: Tensor | None = None) -> Point:
+        """The weighted mean of the gradients at ``copies`` points for each sample.
+
+        Args:
+            copies: The number of points per sample.
+            points: Makes the points for pairs of sample and copy number.
+            weights: Weights (copies,); 1 / copies each, if None.
+
+        Returns:
+            Tensors like ``z``, at least in float32.
+        """
+        n = self.samples
+        weights = torch.full((copies,), 1 / copies, dtype=torch.float64) if weights is None else weights
+        totals = tuple(torch.zeros_like(leaf, dtype=_accumulator(leaf)) for leaf in self.z)
+
+        def body(chunk: slice) -> None:
+            rows, copy = self._pairs(chunk)
+            gradients = self._gradient_at(points(rows, copy), rows)
+            for total, gradient in zip(totals, gradients, strict=True):
+                weight = weights.to(total.device, total.dtype)[copy]
+                total.index_add_(0, rows, gradient.to(total.dtype) * column(weight, gradient))
+
+        self.budget.run(copies * n, f"backward{self.place}", body)
+        return totals
+
+    def _variable(self, inputs: Inputs) -> Point:
+        parts: list[Point] = []
+
+        def body(chunk: slice) -> None:
+            rows = torch.arange(chunk.start, chunk.stop, device=leaves(inputs)[0].device)
+            parts.append(self.place.variable(self, take(inputs, rows)))
+
+        if isinstance(self.place, Input):
+            return self.place.variable(self, inputs)
+        self.budget.run(self.samples, f"forward{self.place}", body)
+        return tuple(torch.cat(tensors) for tensors in zip(*parts, strict=True))
+
+    def _pairs(self, chunk: slice) -> tuple[Tensor, Tensor]:
+        # Copy by copy, so that a chunk holds as few copies as possible.
+        index = torch.arange(chunk.start, chunk.stop, device=self.z[0].device)
+        return index % self.samples, index // self.samples
+
+    def _gradient_at(self, z: Point, rows: Tensor) -> Point:
+        for name, leaf in zip(self.place.names(self), z, strict=True):
+            if not is_continuous(leaf):
+                raise TypeError(
+                    f"{name} holds {leaf.dtype} values, for which there is no gradient. Explain the layer that turns"
+                    " them into numbers, place=Layer('<embedding>'), or use a perturbation method such as occlusion."
+                )
+        z = tuple(leaf.detach().requires_grad_() for leaf in z)
+        with torch.enable_grad():
+            score = self.place.score(self, z, rows)
+            gradients = torch.autograd.grad(score.sum(), z, allow_unused=True) if score.requires_grad else [None]
+        if all(gradient is None for gradient in gradients):
+            raise ValueError(
+                f"The explained output does not depend differentiably on {', '.join(self.place.names(self))}: the model"
+                " detaches it, rounds it, or runs under no_grad. Use a perturbation method such as occlusion, or"
+                " another place."
+            )
+        return tuple(
+            torch.zeros_like(leaf) if gradient is None else gradient
+            for leaf, gradient in zip(z, gradients, strict=True)
+        )
+
+
+def _pick(point: Point, rows: Tensor) -> Point:
+    return tuple(leaf.index_select(0, rows) for leaf in point)
+
+
+def _accumulator(leaf: Tensor) -> torch.dtype:
+    return leaf.dtype if leaf.dtype in {torch.float64, torch.complex64, torch.complex128} else torch.float32

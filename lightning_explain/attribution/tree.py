@@ -1,0 +1,35 @@
+"""Nested results of modules: tuples, lists, dicts and None around tensors."""
+
+import copy
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from torch import Tensor
+
+from lightning_explain.inputs import is_continuous
+
+
+def map_tensors(tree: Any, change: Callable[[Tensor], Tensor]) -> Any:  # noqa: ANN401
+    """Apply ``change`` to every floating point tensor of a nested structure, in order.
+
+    Returns:
+        The structure with the changed tensors; everything else is as it was.
+
+    Example:
+        >>> import torch
+        >>> map_tensors((torch.ones(1), None, {"a": [torch.zeros(1)]}), lambda t: t + 1)
+        (tensor([2.]), None, {'a': [tensor([1.])]})
+    """
+    if isinstance(tree, Tensor):
+        return change(tree) if is_continuous(tree) else tree
+    if isinstance(tree, tuple):
+        mapped = [map_tensors(item, change) for item in tree]
+        return type(tree)(*mapped) if hasattr(tree, "_fields") else tuple(mapped)
+    if isinstance(tree, list):
+        return [map_tensors(item, change) for item in tree]
+    if isinstance(tree, Mapping):
+        mapping: Any = copy.copy(tree)  # keeps the type, such as a ModelOutput
+        for key in tree:
+            mapping[key] = map_tensors(tree[key], change)
+        return mapping
+    return tree

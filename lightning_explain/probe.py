@@ -1,0 +1,250 @@
+"""The probe set: the fixed samples that are explained at every validation."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import KW_ONLY, dataclass
+from functools import cached_property
+from typing import Any, Literal, TypeAlias
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from lightning_explain.baseline import Baseline
+from lightning_explain.baseline import resolve as resolve_baseline
+from lightning_explain.inputs import Inputs, batch_size, is_continuous, leaves, rebuild, require_finite
+from lightning_explain.registry import unknown
+from lightning_explain.sampling import collect, draw, first
+
+Target: TypeAlias = Literal["label", "predicted", "output"] | int | Sequence[int] | Tensor
+Region: TypeAlias = Literal["object", "artefact"]
+Mask: TypeAlias = Tensor | Callable[[int], Tensor]
+
+TARGETS = ("label", "predicted", "output")
+REGIONS = ("object", "artefact")
+
+
+@dataclass(frozen=True, eq=False)
+class ProbeSet:
+    """Samples with all that is needed to explain and to score them; nothing of it changes in a run.
+
+    Make one with :meth:`from_tensors`, :meth:`from_dataset` or :meth:`from_dataloader`. The tensors
+    are copied. Two probe sets are the same if their :attr:`identity` is.
+
+    Args:
+        inputs: A tensor, a tuple (passed to the model as positional arguments) or a dict of tensors (as
+            keyword arguments), the batch first.
+        label: Class labels (n,) (integers), or regression targets (floats). Only integer labels can
+            be targets.
+        target: The model output that is explained: ``"label"``, ``"predicted"`` (the arg max, anew at
+            each validation), ``"output"`` (the model gives one number per sample), an index, or indices
+            (n,) or (n, k). None: ``"label"`` if there are class labels, ``"output"`` for regression
+            labels, else ``"predicted"``.
+        baseline: The "absent" input: ``"zeros"``, ``"mean"`` (over the probe set), ``"blur"``, a
+            number, or tensors like the inputs.
+        mask: True where a region of interest is: (n, positions...) or (positions...) for the first
+            input, whose positions are its dimensions behind the channels.
+        region: What the mask marks: the ``"object"``, where relevance should be (higher is better), or
+            an ``"artefact"`` such as a watermark, where it should not.
+        names: A name for each sample, for pictures and records.
+        class_names: What the output indices are called.
+
+    Raises:
+        ValueError: If something is empty, not finite or of the wrong shape; the message says which.
+        TypeError: If the inputs are not tensors.
+
+    Example:
+        >>> probe = ProbeSet.from_tensors(torch.randn(4, 1, 8, 8), label=torch.tensor([0, 1, 2, 1]))
+        >>> len(probe), probe.target, probe.modality
+        (4, 'label', 'image')
+    """
+
+    inputs: Inputs
+    _: KW_ONLY
+    label: Tensor | None = None
+    target: Target = None  # type: ignore[assignment]  # chosen from the labels if left out
+    baseline: Baseline = "zeros"
+    mask: Tensor | None = None
+    region: Region = "object"
+    names: Sequence[str] = ()
+    class_names: Sequence[str] | None = None
+
+    def __post_init__(self) -> None:
+        inputs = rebuild(self.inputs, tuple(leaf.detach().cpu().clone() for leaf in leaves(self.inputs)))
+        count = batch_size(inputs)
+        if count == 0:
+            raise ValueError("The probe set is empty: it needs at least one sample.")
+        require_finite(inputs)
+        self._set("inputs", inputs)
+        self._set("label", _label(self.label, count))
+        self._set("target", _target(self.target, self.label, count))
+        self._set("baseline", resolve_baseline(self.baseline, inputs))
+        self._set("mask", _mask(self.mask, inputs))
+        self._set("names", _names(self.names, count))
+        self._set("class_names", None if self.class_names is None else tuple(map(str, self.class_names)))
+        if self.region not in REGIONS:
+            raise ValueError(unknown("region", self.region, REGIONS))
+
+    def __len__(self) -> int:
+        return batch_size(self.inputs)
+
+    @classmethod
+    def from_tensors(cls, inputs: Inputs, **fields: Any) -> ProbeSet:  # noqa: ANN401  (the class lists and checks them)
+        """Take all samples of ``inputs``.
+
+        Args:
+            inputs: The samples.
+            **fields: The fields of :class:`ProbeSet`.
+
+        Returns:
+            The probe set.
+        """
+        return cls(inputs, **fields)
+
+    @classmethod
+    def from_dataset(
+        cls,
+        dataset: Dataset[Any],
+        size: int = 32,
+        *,
+        stratify: bool = True,
+        seed: int = 0,
+        mask: Mask | None = None,
+        **fields: Any,  # noqa: ANN401
+    ) -> ProbeSet:
+        """Draw ``size`` samples of a dataset; no random state of yours moves.
+
+        Items are ``input``, ``(input, ..., label)``, or dicts whose label is called ``label``,
+        ``labels``, ``target`` or ``y``.
+
+        Args:
+            dataset: A map-style dataset.
+            size: The number of samples.
+            stratify: The same number of each class, as far as there are enough. Labels are read
+                from the dataset's ``targets``, ``labels`` or ``tensors`` where it has them, else
+                from every item.
+            seed: Which samples.
+            mask: As in :class:`ProbeSet`, with a row for each item of the *dataset*; or a function
+                from an item's index to its mask; or one mask for all.
+            **fields: Further fields of :class:`ProbeSet`.
+
+        Returns:
+            The probe set, its samples in the order of the dataset.
+
+        Raises:
+            ValueError: If the dataset has fewer than ``size`` samples.
+        """
+        indices = draw(dataset, size, stratify=stratify, seed=seed)
+        inputs, label = collect(dataset, indices, seed)
+        total = len(dataset)  # type: ignore[arg-type]
+        return cls(inputs, **{"label": label, "mask": _chosen(mask, indices, total)} | fields)
+
+    @classmethod
+    def from_dataloader(
+        cls, dataloader: DataLoader[Any], size: int = 32, **fields: Any  # noqa: ANN401
+    ) -> ProbeSet:
+        """Take the first ``size`` samples that a data loader gives; no random state of yours moves.
+
+        Args:
+            dataloader: Gives batches, made like the items of :meth:`from_dataset`.
+            size: The number of samples.
+            **fields: Further fields of :class:`ProbeSet`.
+
+        Returns:
+            The probe set.
+
+        Raises:
+            ValueError: If the loader gives fewer than ``size`` samples.
+        """
+        inputs, label = first(dataloader, size)
+        return cls(inputs, **{"label": label} | fields)
+
+    @property
+    def modality(self) -> str:
+        """What the first floating point input looks like: image, video, time_series, tabular; or text (ids)."""
+        point = leaves(self.inputs)
+        floating = [leaf for leaf in point if is_continuous(leaf)]
+        if not floating:
+            return "text"
+        return {1: "tabular", 2: "tabular", 3: "time_series", 4: "image", 5: "video"}.get(floating[0].ndim, "tensor")
+
+    @cached_property
+    def identity(self) -> str:
+        """A hash of everything that scores depend on; it is stored in checkpoints."""
+        digest = hashlib.sha256()
+        for part in (self.inputs, self.baseline, self.label, self.target, self.mask):
+            tensors = leaves(part) if isinstance(part, (Tensor, tuple, dict)) else ()
+            digest.update(repr(part if not tensors else [(t.dtype, t.shape) for t in tensors]).encode())
+            for tensor in tensors:
+                digest.update(tensor.reshape(-1).contiguous().view(torch.uint8).numpy().tobytes())
+        digest.update(self.region.encode())
+        return digest.hexdigest()[:16]
+
+    def _set(self, name: str, value: object) -> None:
+        object.__setattr__(self, name, value)
+
+
+def _label(label: Tensor | None, count: int) -> Tensor | None:
+    if label is None:
+        return None
+    label = torch.as_tensor(label).detach().cpu().clone()
+    if label.shape[:1] != (count,):
+        raise ValueError(f"Expected a label for each of {count} samples, got shape {tuple(label.shape)}.")
+    return label
+
+
+def _target(target: Target | None, label: Tensor | None, count: int) -> Target:
+    classes = label is not None and not is_continuous(torch.as_tensor(label))
+    if target is None:
+        return "label" if classes else "predicted" if label is None else "output"
+    if isinstance(target, str):
+        if target not in TARGETS:
+            raise ValueError(unknown("target", target, TARGETS) + " Or give output indices.")
+        if target == "label" and not classes:
+            raise ValueError("The target 'label' needs integer class labels; pass label=, or choose another target.")
+        return target
+    index = torch.as_tensor(target).detach().cpu().clone()
+    if is_continuous(index) or index.dtype == torch.bool:
+        raise ValueError(f"A target is an integer output index, got {index.dtype}. For a regression use 'output'.")
+    if index.ndim and index.shape[0] != count:
+        raise ValueError(f"Expected a target for each of {count} samples, got shape {tuple(index.shape)}.")
+    if (index < 0).any():
+        raise ValueError(f"Targets are output indices from 0 on, got {int(index.min())}.")
+    return index
+
+
+def _mask(mask: Tensor | None, inputs: Inputs) -> Tensor | None:
+    if mask is None:
+        return None
+    leaf = leaves(inputs)[0]
+    positions = leaf.shape[2:] if leaf.ndim > 2 else leaf.shape[1:]  # noqa: PLR2004  (channels are dimension 1)
+    given = torch.as_tensor(mask).detach().cpu()
+    if given.ndim == leaf.ndim and leaf.ndim > 2 and given.shape[1] == 1:  # noqa: PLR2004
+        given = given[:, 0]
+    if given.shape not in {positions, (leaf.shape[0], *positions)}:
+        raise ValueError(
+            f"The mask has shape {tuple(given.shape)}; expected {(leaf.shape[0], *positions)}, a value for each"
+            f" position of the input {tuple(leaf.shape)}, or {tuple(positions)} for the same mask in all samples."
+        )
+    if not ((given == 0) | (given == 1)).all():
+        raise ValueError("A mask holds True or False (or 1 and 0); other values were found.")
+    region = given.bool().expand(leaf.shape[0], *positions).clone()
+    if not region.any():
+        raise ValueError("The mask is empty in all samples: no position is marked.")
+    return region
+
+
+def _names(given: Sequence[str], count: int) -> tuple[str, ...]:
+    if not given:
+        return tuple(f"sample_{i:0{len(str(count - 1))}d}" for i in range(count))
+    if len(given) != count or len(set(given)) != count:
+        raise ValueError(f"Expected {count} different names, one for each sample, got {len(set(given))}.")
+    return tuple(map(str, given))
+
+
+def _chosen(mask: Mask | None, indices: Sequence[int], total: int) -> Tensor | None:
+    if mask is None or isinstance(mask, Tensor):
+        return mask if mask is None or mask.shape[0] != total else mask[torch.tensor(indices)]
+    return torch.stack([torch.as_tensor(mask(index)) for index in indices])

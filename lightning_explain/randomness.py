@@ -1,0 +1,44 @@
+"""Random numbers of our own, and the user's left alone."""
+
+import contextlib
+import random
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import torch
+
+
+@contextlib.contextmanager
+def isolated(seed: int, devices: Iterable[torch.device] = ()) -> Iterator[None]:
+    """Run a block from ``seed`` on, and give Python, NumPy and torch their random states back.
+
+    Args:
+        seed: Where the random numbers inside begin.
+        devices: Devices, besides the CPU, whose generators the block may use.
+
+    Yields:
+        None.
+    """
+    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002
+    # torch.manual_seed would reach every accelerator, also those whose state is not saved here.
+    generators = [torch.default_generator, *_device_generators(set(devices))]
+    states = [generator.get_state() for generator in generators]
+    try:
+        for generator in generators:
+            generator.manual_seed(seed)
+        random.seed(seed)
+        np.random.seed(seed)  # noqa: NPY002
+        yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)  # noqa: NPY002
+        for generator, state in zip(generators, states, strict=True):
+            generator.set_state(state)
+
+
+def _device_generators(devices: set[torch.device]) -> list[torch.Generator]:
+    indices = sorted({device.index or 0 for device in devices if device.type == "cuda"})
+    found = [torch.cuda.default_generators[index] for index in indices]
+    if any(device.type == "mps" for device in devices):
+        found.append(torch.mps._get_default_mps_generator())  # noqa: SLF001  (there is no public way to it)
+    return found

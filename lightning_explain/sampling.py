@@ -1,0 +1,154 @@
+"""Reading samples from data sets and loaders without moving any random state of the user's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence, Sized
+from contextlib import contextmanager
+from itertools import zip_longest
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, default_collate
+
+from lightning_explain.inputs import Inputs, batch_size, is_continuous, leaves, rebuild
+from lightning_explain.randomness import isolated
+
+LABEL_KEYS = ("label", "labels", "target", "y")
+
+
+def draw(dataset: Dataset[Any], size: int, *, stratify: bool, seed: int) -> list[int]:
+    """Draw ``size`` indices of a data set, if asked the same number of each class.
+
+    Returns:
+        The indices, ascending.
+
+    Raises:
+        TypeError: If the data set has no length.
+        ValueError: If ``size`` is less than 1 or more than there are items.
+    """
+    if isinstance(dataset, IterableDataset) or not isinstance(dataset, Sized):
+        raise TypeError("from_dataset needs a data set with a length; for a stream use from_dataloader.")
+    _check_size(size, len(dataset))
+    order = torch.randperm(len(dataset), generator=torch.Generator().manual_seed(seed)).tolist()
+    labels = class_labels(dataset, seed) if stratify else None
+    if labels is None:
+        return sorted(order[:size])
+    classes: dict[int, list[int]] = {}
+    for index in order:
+        classes.setdefault(labels[index], []).append(index)
+    rounds = zip_longest(*(classes[label] for label in sorted(classes)))  # one of each class in turn
+    return sorted([index for turn in rounds for index in turn if index is not None][:size])
+
+
+def class_labels(dataset: Dataset[Any], seed: int = 0) -> list[int] | None:
+    """The class of every item: from the data set's own list where it keeps one, else item by item.
+
+    Returns:
+        A label for each item; None if the items carry no integer label.
+    """
+    if isinstance(dataset, Subset):
+        of_all = class_labels(dataset.dataset, seed)
+        return None if of_all is None else [of_all[i] for i in dataset.indices]
+    for kept in (getattr(dataset, "targets", None), getattr(dataset, "labels", None), _last_tensor(dataset)):
+        if kept is not None and len(kept) == len(dataset):  # type: ignore[arg-type]
+            return _integers(torch.as_tensor(kept))
+    with isolated(seed):
+        labels = [_split(dataset[i])[1] for i in range(len(dataset))]  # type: ignore[arg-type]
+    if any(label is None for label in labels):
+        return None
+    return _integers(torch.as_tensor([torch.as_tensor(label).item() for label in labels]))
+
+
+def collect(dataset: Dataset[Any], indices: Sequence[int], seed: int = 0) -> tuple[Inputs, Tensor | None]:
+    """Read items, as a batch.
+
+    Returns:
+        Inputs and labels, if the items have labels.
+    """
+    with isolated(seed):
+        return _batch(default_collate([dataset[i] for i in indices]))
+
+
+def first(dataloader: DataLoader[Any], size: int) -> tuple[Inputs, Tensor | None]:
+    """The first ``size`` samples of a loader, read in this process, its own generators restored.
+
+    The loader itself is not iterated: one with persistent workers would keep the iterator.
+
+    Returns:
+        Inputs and labels, if the batches have labels.
+
+    Raises:
+        ValueError: If the loader gives fewer samples.
+    """
+    _check_size(size, None)
+    parts: list[tuple[Inputs, Tensor | None]] = []
+    found = 0
+    with isolated(0), _restored(dataloader):
+        for batch in _in_this_process(dataloader):
+            parts.append(_batch(batch))
+            found += batch_size(parts[-1][0])
+            if found >= size:
+                break
+    if found < size:
+        _check_size(size, found)
+    point = tuple(torch.cat(tensors)[:size] for tensors in zip(*(leaves(part) for part, _ in parts), strict=True))
+    labels = [label for _, label in parts if label is not None]
+    return rebuild(parts[0][0], point), torch.cat(labels)[:size] if labels else None
+
+
+def _check_size(size: int, available: int | None) -> None:
+    if size < 1:
+        raise ValueError(f"The probe set is empty: size must be at least 1, got {size}.")
+    if available is not None and size > available:
+        raise ValueError(f"The probe set is larger than the data: size={size}, but there are {available} samples.")
+
+
+def _split(item: Any) -> tuple[Any, Any]:  # noqa: ANN401  (a data set may give anything)
+    if isinstance(item, Mapping):
+        found = [key for key in LABEL_KEYS if key in item]
+        return {key: item[key] for key in item if key not in found[:1]}, item[found[0]] if found else None
+    if isinstance(item, (tuple, list)):
+        if len(item) == 1:
+            return item[0], None
+        return (item[0] if len(item) == 2 else tuple(item[:-1])), item[-1]  # noqa: PLR2004
+    return item, None
+
+
+def _batch(batch: Any) -> tuple[Inputs, Tensor | None]:  # noqa: ANN401
+    inputs, label = _split(batch)
+    return inputs, None if label is None else torch.as_tensor(label)
+
+
+def _integers(labels: Tensor) -> list[int] | None:
+    return None if labels.ndim != 1 or is_continuous(labels) else [int(label) for label in labels]
+
+
+def _last_tensor(dataset: Dataset[Any]) -> Tensor | None:
+    tensors = getattr(dataset, "tensors", ())
+    return tensors[-1] if len(tensors) > 1 else None
+
+
+def _in_this_process(dataloader: DataLoader[Any]) -> DataLoader[Any]:
+    if isinstance(dataloader.dataset, IterableDataset) or dataloader.batch_sampler is None:
+        return DataLoader(
+            dataloader.dataset, batch_size=dataloader.batch_size, collate_fn=dataloader.collate_fn, num_workers=0
+        )
+    return DataLoader(
+        dataloader.dataset,
+        batch_sampler=dataloader.batch_sampler,
+        collate_fn=dataloader.collate_fn,
+        num_workers=0,
+    )
+
+
+@contextmanager
+def _restored(dataloader: DataLoader[Any]) -> Iterator[None]:
+    owners = (dataloader, dataloader.sampler, dataloader.batch_sampler)
+    generators = {id(g): g for o in owners if isinstance(g := getattr(o, "generator", None), torch.Generator)}
+    states = {key: generator.get_state() for key, generator in generators.items()}
+    try:
+        yield
+    finally:
+        for key, generator in generators.items():
+            generator.set_state(states[key])
