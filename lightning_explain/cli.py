@@ -1,0 +1,83 @@
+"""The command ``lightning-explain``. What takes long to import is imported by the command that needs it."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+
+_DEMO_EXTRA = ("mlxtend", "rich")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        argv: The arguments; None: those of the process.
+
+    Returns:
+        The exit status: 0, or 1 if the demo did not show what it is there to show. Wrong arguments
+        leave with status 2.
+    """
+    parser = argparse.ArgumentParser(
+        prog="lightning-explain",
+        description="Watch what a PyTorch Lightning model looks at while it trains, and gate its checkpoints on it.",
+    )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {version('lightning-explain')}")
+    commands = parser.add_subparsers(title="commands", metavar="command", required=True)
+    _add_demo(commands)
+    arguments = parser.parse_args(argv)
+    return int(arguments.run(arguments))
+
+
+def _add_demo(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    demo = commands.add_parser(
+        "demo",
+        help="train a network with and without a shortcut, about a minute on two cores",
+        description="Train a small network on handwritten digits twice: with a patch in the corner whose gray level"
+        " tells the label, and with the same patch at random. A gate on the relevance in the patch refuses the"
+        " checkpoint of the first and writes that of the second.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    demo.add_argument("--out", type=Path, default=Path("runs/demo"), metavar="DIR", help="where TensorBoard's logs go")
+    demo.add_argument("--epochs", type=_Whole(1), default=6, metavar="N", help="epochs of each training run")
+    demo.add_argument(
+        "--seed", type=_Whole(0, 2**32 - 1), default=0, metavar="N", help="the same seed gives the same numbers"
+    )
+    demo.add_argument("--overwrite", action="store_true", help="replace what an earlier demo wrote to DIR")
+    demo.set_defaults(run=lambda arguments: _demo(demo, arguments))
+
+
+def _demo(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
+    missing = [name for name in _DEMO_EXTRA if find_spec(name) is None]
+    if missing:
+        parser.error(f"the demo needs {' and '.join(missing)}: pip install 'lightning-explain[demo]'")
+
+    from lightning_explain.demo.directory import claim
+
+    try:
+        claim(arguments.out, arguments.overwrite)
+    except OSError as error:
+        parser.error(str(error))
+
+    from lightning_explain.demo.show import show
+
+    return 0 if show(arguments.out, arguments.epochs, arguments.seed) else 1
+
+
+@dataclass(frozen=True)
+class _Whole:
+    """Reads a whole number within bounds."""
+
+    least: int
+    most: int | None = None
+
+    def __call__(self, text: str) -> int:
+        number = int(text) if text.removeprefix("-").isdecimal() else None
+        if number is None or number < self.least or (self.most is not None and number > self.most):
+            most = "up" if self.most is None else f"to {self.most}"
+            raise argparse.ArgumentTypeError(f"expected a whole number from {self.least} {most}, got {text!r}")
+        return number

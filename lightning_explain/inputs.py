@@ -90,6 +90,16 @@ def is_continuous(tensor: Tensor) -> bool:
     return tensor.is_floating_point() or tensor.is_complex()
 
 
+def first_floating(inputs: Inputs) -> Tensor:
+    """The first input with floating point values, which a mask and a modality refer to.
+
+    Returns:
+        That tensor; the first of all, if none has such values.
+    """
+    point = leaves(inputs)
+    return next((leaf for leaf in point if is_continuous(leaf)), point[0])
+
+
 def column(tensor: Tensor, like: Tensor) -> Tensor:
     """Shape the vector ``tensor`` (n,) so that it broadcasts over the rows of ``like`` (n, ...).
 

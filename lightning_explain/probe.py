@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from lightning_explain.baseline import Baseline
 from lightning_explain.baseline import resolve as resolve_baseline
-from lightning_explain.inputs import Inputs, batch_size, is_continuous, leaves, rebuild, require_finite
+from lightning_explain.inputs import Inputs, batch_size, first_floating, is_continuous, leaves, rebuild, require_finite, take
 from lightning_explain.registry import unknown
 from lightning_explain.sampling import collect, draw, first
 
@@ -44,8 +44,8 @@ class ProbeSet:
             labels, else ``"predicted"``.
         baseline: The "absent" input: ``"zeros"``, ``"mean"`` (over the probe set), ``"blur"``, a
             number, or tensors like the inputs.
-        mask: True where a region of interest is: (n, positions...) or (positions...) for the first
-            input, whose positions are its dimensions behind the channels.
+        mask: True where a region of interest is: (n, positions...) or (positions...) for the first floating
+            point input, whose positions are its dimensions behind the channels.
         region: What the mask marks: the ``"object"``, where relevance should be (higher is better), or
             an ``"artefact"`` such as a watermark, where it should not.
         names: A name for each sample, for pictures and records.
@@ -161,14 +161,30 @@ class ProbeSet:
         inputs, label = first(dataloader, size)
         return cls(inputs, **{"label": label} | fields)
 
+    def sample(self, number: int) -> ProbeSet:
+        """A probe set of one sample, without a mask.
+
+        Returns:
+            The probe set.
+        """
+        row = torch.tensor([number])
+        several = isinstance(self.target, Tensor) and self.target.ndim > 0
+        return ProbeSet(
+            take(self.inputs, row),
+            label=None if self.label is None else self.label[row],
+            target=self.target[row] if several else self.target,  # type: ignore[index]
+            baseline=take(self.baseline, row),  # type: ignore[arg-type]  # resolved in __post_init__
+            names=[self.names[number]],
+            class_names=self.class_names,
+        )
+
     @property
     def modality(self) -> str:
         """What the first floating point input looks like: image, video, time_series, tabular; or text (ids)."""
-        point = leaves(self.inputs)
-        floating = [leaf for leaf in point if is_continuous(leaf)]
-        if not floating:
+        leaf = first_floating(self.inputs)
+        if not is_continuous(leaf):
             return "text"
-        return {1: "tabular", 2: "tabular", 3: "time_series", 4: "image", 5: "video"}.get(floating[0].ndim, "tensor")
+        return {1: "tabular", 2: "tabular", 3: "time_series", 4: "image", 5: "video"}.get(leaf.ndim, "tensor")
 
     @cached_property
     def identity(self) -> str:
@@ -218,7 +234,7 @@ def _target(target: Target | None, label: Tensor | None, count: int) -> Target:
 def _mask(mask: Tensor | None, inputs: Inputs) -> Tensor | None:
     if mask is None:
         return None
-    leaf = leaves(inputs)[0]
+    leaf = first_floating(inputs)
     positions = leaf.shape[2:] if leaf.ndim > 2 else leaf.shape[1:]  # noqa: PLR2004  (channels are dimension 1)
     given = torch.as_tensor(mask).detach().cpu()
     if given.ndim == leaf.ndim and leaf.ndim > 2 and given.shape[1] == 1:  # noqa: PLR2004

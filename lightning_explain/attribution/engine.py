@@ -21,7 +21,7 @@ from lightning_explain.baseline import Baseline, resolve
 from lightning_explain.inputs import Inputs, Point, batch_size, leaves, rebuild, require_finite
 from lightning_explain.probe import Target
 
-_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 
 
 @dataclass(frozen=True)
@@ -46,13 +46,21 @@ class Explainer:
         """Whether the result is a map of a layer, upsampled to the input."""
         return self.method.coarse and isinstance(self.place, Layer)
 
+    def at_place(self, problem: Problem) -> Problem:
+        """The same problem at this place.
+
+        Returns:
+            The problem.
+        """
+        return replace(problem, place=self.place)
+
     def __call__(self, problem: Problem) -> Attribution:
         """Explain the samples of ``problem``, at this explainer's place.
 
         Returns:
             The attributions, with the convergence delta if the method is complete.
         """
-        problem = replace(problem, place=self.place)
+        problem = self.at_place(problem)
         point = tuple(leaf.detach() for leaf in self.method(problem))
         delta, span = self._delta(problem, point)
         attribution = Attribution(
@@ -222,7 +230,7 @@ def last_convolution(problem: Problem) -> str:
     handles = [
         layer.register_forward_hook(lambda *_, name=name: reached.append(name))
         for name, layer in layers.items()
-        if isinstance(layer, _CONVOLUTIONS)
+        if isinstance(layer, CONVOLUTIONS)
     ]
     try:
         outputs(problem.select(torch.zeros(1, dtype=torch.long, device=leaves(problem.inputs)[0].device)))

@@ -4,7 +4,10 @@ import importlib
 from collections.abc import Sequence
 from typing import Protocol, cast
 
-from tensorboard.compat.proto.summary_pb2 import Summary  # type: ignore[attr-defined]  # (made at import)
+from tensorboard.compat.proto.summary_pb2 import (  # type: ignore[attr-defined]  # (classes made at import)
+    DATA_CLASS_BLOB_SEQUENCE,
+    Summary,
+)
 from tensorboard.plugins.image.metadata import create_summary_metadata
 
 from lightning_explain.render.picture import Picture, png
@@ -48,7 +51,9 @@ def write_text(logger: object, tag: str, markdown: str, step: int) -> None:
 def _summary(picture: Picture) -> Summary:
     height, width, _ = picture.image.shape
     image = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=png(picture.image))
-    metadata = create_summary_metadata(display_name="", description=picture.description)  # type: ignore[no-untyped-call]
+    metadata = create_summary_metadata(picture.tag, picture.description)  # type: ignore[no-untyped-call]
+    # TensorBoard's fast loader drops the description of images that do not say what class of data they are.
+    metadata.data_class = DATA_CLASS_BLOB_SEQUENCE
     return Summary(value=[Summary.Value(tag=picture.tag, metadata=metadata, image=image)])
 
 

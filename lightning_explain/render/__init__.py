@@ -3,6 +3,7 @@
 from lightning_explain.render.colors import fixed_scale as fixed_scale
 from lightning_explain.render.colors import heat as heat
 from lightning_explain.render.colors import overlay as overlay
+from lightning_explain.render.colors import relative as relative
 from lightning_explain.render.picture import Picture as Picture
 from lightning_explain.render.picture import png as png
 from lightning_explain.render.sample import Tile as Tile

@@ -6,16 +6,17 @@ from functools import cache
 import matplotlib
 import numpy as np
 
-# Pure blue and red at the ends: on a light, greyed original they stay apart at every opacity.
-_COLORMAP = "bwr"
+# ColorBrewer's red and blue, without the darkest ends, which would be lost on a dark original.
+_COLORMAP, _ENDS = "RdBu_r", (0.08, 0.92)
 # An odd number of levels, so that zero has one of its own: the middle one.
 _HALF = 127
 _NAN_LEVEL = 2 * _HALF + 1
 NAN_COLOR = (255, 0, 255)
 # The original is drawn between these grey levels, light enough for both colors to stand out.
-_DARKEST, _LIGHTEST = 96, 255
-# Below one, so that small values are not lost beside the few large ones.
-_OPACITY_EXPONENT = 0.7
+_DARKEST, _LIGHTEST = 144, 255
+# Colors grow with the square root of the value: attributions are a few large values among many small ones, and grow
+# while a model trains.
+_EXPONENT = 0.5
 _LUMINANCE = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 
 
@@ -31,7 +32,7 @@ def heat(values: np.ndarray, scale: float) -> np.ndarray:
 
     Example:
         >>> heat(np.array([-1.0, 0.0, 1.0]), scale=1.0).tolist()
-        [[0, 0, 255], [255, 255, 255], [255, 0, 0]]
+        [[27, 90, 156], [255, 255, 255], [162, 19, 40]]
     """
     return np.take(_heat_table(), _levels(values, scale), axis=0)
 
@@ -59,7 +60,8 @@ def overlay(background: np.ndarray, values: np.ndarray, scale: float) -> np.ndar
             f" {(*values.shape, 3)}, got {background.shape}."
         )
     rows = _levels(values, scale).astype(np.intp) * 256 + to_bytes(background)
-    return np.take(_overlay_table(), rows, axis=0)
+    colors: np.ndarray = np.take(_overlay_table(), rows, axis=0)
+    return colors
 
 
 def to_bytes(unit: np.ndarray) -> np.ndarray:
@@ -89,36 +91,58 @@ def fixed_scale(values: np.ndarray, quantile: float = 0.99) -> float:
     return float(np.quantile(magnitudes, quantile)) if magnitudes.size else 1.0
 
 
+def relative(attributions: np.ndarray) -> np.ndarray:
+    """Divide every sample's attributions by their mean absolute value.
+
+    Their size usually grows manyfold while a model trains; where a model looks is then seen best on such a scale, on
+    which 1 is what every value would have if relevance were spread evenly.
+
+    Args:
+        attributions: (n, ...).
+
+    Returns:
+        float64 of the same shape; samples without any relevance stay zero, and NaN stays NaN.
+    """
+    values = np.asarray(attributions, dtype=np.float64)
+    flat = np.abs(values.reshape(len(values), -1))
+    counted = np.isfinite(flat)
+    mean = np.where(counted, flat, 0.0).sum(axis=1) / np.maximum(counted.sum(axis=1), 1)
+    shape = (-1,) + (1,) * (values.ndim - 1)
+    return values / np.where(mean > 0, mean, 1.0).reshape(shape)
+
+
 def _levels(values: np.ndarray, scale: float) -> np.ndarray:
     if not (math.isfinite(scale) and scale > 0):
         raise ValueError(f"The color scale must be a positive finite number such as fixed_scale(values), got {scale}.")
     # Float64: dividing by a tiny scale must saturate, not overflow.
-    shares = np.asarray(values, dtype=np.float64) / scale
-    levels = np.rint(np.clip(shares, -1, 1) * _HALF) + _HALF
+    shares = np.clip(np.asarray(values, dtype=np.float64) / scale, -1, 1)
+    levels = np.rint(np.copysign(np.abs(shares) ** _EXPONENT, shares) * _HALF) + _HALF
     return np.where(np.isnan(shares), _NAN_LEVEL, levels).astype(np.uint8)
 
 
 @cache
 def _heat_table() -> np.ndarray:
-    colormap = matplotlib.colormaps[_COLORMAP]
-    colors = colormap(np.linspace(0.0, 1.0, 2 * _HALF + 1))[:, :3]
-    # The map has an even number of entries, none of which is exactly its middle.
-    colors[_HALF] = (colors[_HALF - 1] + colors[_HALF + 1]) / 2
-    table = np.rint(np.vstack([colors, np.array(NAN_COLOR) / 255]) * 255).astype(np.uint8)
-    return _frozen(table)
+    colors = matplotlib.colormaps[_COLORMAP](np.linspace(*_ENDS, 2 * _HALF + 1))[:, :3] * 255
+    # Zero is exactly white, and both sides run into it: the map's own middle is a light grey.
+    colors += (255 - colors[_HALF]) * (1 - _opacity())[: len(colors), None]
+    return _frozen(np.vstack([colors, NAN_COLOR]))
 
 
 @cache
 def _overlay_table() -> np.ndarray:
-    # Every level over every grey: 256 times 256 colors, row `level * 256 + grey`.
-    shares = np.abs(np.arange(256) - _HALF) / _HALF
-    opacity = np.minimum(shares, 1.0) ** _OPACITY_EXPONENT
-    grey = np.linspace(_DARKEST, _LIGHTEST, 256)
-    colors = _heat_table().astype(np.float64)
-    mixed = opacity[:, None, None] * colors[:, None, :] + (1 - opacity)[:, None, None] * grey[None, :, None]
-    return _frozen(np.rint(mixed).astype(np.uint8).reshape(-1, 3))
+    # Every level over every grey, row `level * 256 + grey`: the heat darkened by what is not white in the original,
+    # as far as it is transparent. Over white it is the heat, so that one color bar explains both.
+    shadow = 255 - np.linspace(_DARKEST, _LIGHTEST, 256)
+    colors = _heat_table().astype(np.float64)[:, None, :] - ((1 - _opacity())[:, None] * shadow)[:, :, None]
+    return _frozen(colors.reshape(-1, 3))
 
 
-def _frozen(table: np.ndarray) -> np.ndarray:
+def _opacity() -> np.ndarray:
+    opacity: np.ndarray = np.minimum(np.abs(np.arange(_NAN_LEVEL + 1) - _HALF) / _HALF, 1.0)
+    return opacity
+
+
+def _frozen(colors: np.ndarray) -> np.ndarray:
+    table = np.rint(np.clip(colors, 0, 255)).astype(np.uint8)
     table.flags.writeable = False
     return table

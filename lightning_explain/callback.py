@@ -1,0 +1,353 @@
+"""The monitor: when to explain. The only file, beside those of the gate, that knows the Trainer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Literal, TypeVar
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.utilities.rank_zero import rank_zero_info, rank_zero_warn
+from torch import nn
+from torch.nn.parameter import is_lazy
+from typing_extensions import override
+
+from lightning_explain.attribution.budget import RowBudget
+from lightning_explain.attribution.engine import CONVOLUTIONS, parse
+from lightning_explain.attribution.model import Forward, call
+from lightning_explain.attribution.place import Input
+from lightning_explain.compat import averages_weights, validation_step_axis
+from lightning_explain.gallery import Gallery
+from lightning_explain.inputs import Inputs, leaves, rebuild
+from lightning_explain.loggers import write_pictures
+from lightning_explain.metrics import METRICS
+from lightning_explain.probe import ProbeSet
+from lightning_explain.suite import Examination, Maps, MethodSpec, MetricSpec, Report, Suite
+
+T = TypeVar("T")
+
+UNSUPPORTED_STRATEGIES = ("FSDPStrategy", "DeepSpeedStrategy")
+
+
+class AttributionMonitor(Callback):
+    """Explains a fixed probe set at every validation, scores the explanations and draws them.
+
+    Scores go through ``pl_module.log`` as ``<name>/<method>[@<layer>]/<score>``, on the step axis of the
+    validation curves: ``ModelCheckpoint``, ``EarlyStopping``, progress bars and all loggers see them. The
+    faithfulness scores of random attributions stand beside them as ``<name>/random/<score>``. TensorBoard
+    gets a picture for each sample and a contact sheet for each method, at the same steps. The seconds spent
+    are logged as ``<name>/seconds`` and ``<name>/time_share`` (of the run's time so far).
+
+    The training is not touched: it ends with the same weights, optimizer states, random states, flags, hooks
+    and gradients, bit for bit, as without the monitor. It runs in ``fit`` (not in the sanity check),
+    ``validate`` and ``test``; on several devices every rank explains the whole probe set. Weights averaged by
+    ``WeightAveraging`` are explained averaged, as they are saved: the monitor moves before that callback.
+
+    Args:
+        probe: The samples.
+        methods: Names (``"integrated_gradients"``), names at a layer (``"grad_cam@backbone.layer4"``), methods
+            (``IntegratedGradients(n_steps=64)``) or pairs of one with a place. None: saliency, integrated
+            gradients, and Grad-CAM if the model has a convolution, else input x gradient.
+        metrics: Names (``"srg"``) or metrics (``MaxSensitivity(copies=8)``). None: all that apply.
+        every_n_validations: Run at every n-th validation of ``fit``. In between, scores are stale: gates refuse
+            them, while plain callbacks that monitor one see the last.
+        on_error: ``"raise"`` what goes wrong in a validation, or ``"warn"`` and log NaN for its scores. Wrong
+            configurations are raised before the training in either case.
+        name: The prefix of everything that is logged; two monitors need different ones.
+        forward: How the model is called, ``(module, inputs) -> outputs``; by default ``module(inputs)``.
+        max_pictures: The samples that are drawn, at most; 0 for none.
+        max_rows: The most rows that go through the model at once; None: chosen by measurement.
+        prog_bar: Scores shown in the progress bar, without the prefix (``"integrated_gradients/srg"``).
+        seed: Where the random removals, yardsticks and parameters begin.
+
+    Raises:
+        MisconfigurationException: At construction or in ``setup``, if something does not fit; the message says
+            what would.
+
+    Example::
+
+        probe = ProbeSet.from_dataset(val_set, size=32)
+        trainer = Trainer(callbacks=[AttributionMonitor(probe)])
+    """
+
+    def __init__(  # noqa: PLR0913  (a user's settings, all but one keyword-only)
+        self,
+        probe: ProbeSet,
+        methods: Sequence[MethodSpec] | None = None,
+        metrics: Sequence[MetricSpec] | None = None,
+        *,
+        every_n_validations: int = 1,
+        on_error: Literal["raise", "warn"] = "raise",
+        name: str = "attribution",
+        forward: Forward = call,
+        max_pictures: int = 16,
+        max_rows: int | None = None,
+        prog_bar: Sequence[str] = (),
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        _check(probe, every_n_validations, on_error, name, max_pictures)
+        self.probe, self.methods, self.metrics = probe, methods, metrics
+        self.every_n_validations, self.on_error, self.name = every_n_validations, on_error, name
+        self.forward, self.prog_bar, self.seed = forward, tuple(prog_bar), seed
+        self.validations = 0
+        self.report: Report | None = None
+        self.examination: Examination | None = None
+        self._budget = RowBudget(max_rows)
+        self._gallery = Gallery(name, max_pictures)
+        self._suite = self._make_suite(None)
+        self._prepared = False
+        self._previous: Maps | None = None
+        self._clock = _Clock()
+        self._warned: set[str] = set()
+
+    def score_names(self, trainer: Trainer, pl_module: LightningModule) -> tuple[str, ...]:
+        """The full names of all scores that will be logged; to be asked from ``setup`` on.
+
+        Args:
+            trainer: The trainer.
+            pl_module: The module.
+
+        Returns:
+            Names, ``<name>/<method>[@<layer>]/<score>``.
+        """
+        self._prepare(trainer, pl_module)
+        return self._suite.score_names(self.name)
+
+    @override
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        self._require_supported(trainer)
+        self._move_before_averaging(trainer)
+        self._prepared = False
+        self._clock.start()
+        if _has_its_parameters(pl_module):
+            self._prepare(trainer, pl_module)
+        if not trainer.loggers:
+            self._warn_once("The trainer has no logger: attributions are scored, and no picture is written.")
+
+    @override
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._prepare(trainer, pl_module)  # where the parameters came with configure_model
+
+    @override
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self.every_n_validations == 1 and trainer.enable_validation and self._suite.measures("drift"):
+            # What the first validation is compared with; after a resume, the model that was saved.
+            with self._clock.running():
+                self._previous = self._attempt(trainer, lambda: self._suite.explain(pl_module, self._inputs(trainer)))
+
+    @override
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.sanity_checking:
+            return
+        fitting = trainer.state.fn == "fit"
+        self.validations += int(fitting)
+        if not fitting or self.validations % self.every_n_validations == 0:
+            self._examine(trainer, pl_module, self._previous if fitting else None)
+
+    @override
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._examine(trainer, pl_module, None)
+
+    @override
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if not trainer.sanity_checking:
+            self._publish(trainer)
+
+    @override
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._publish(trainer)
+
+    @property
+    @override
+    def state_key(self) -> str:
+        return self._generate_state_key(name=self.name)
+
+    @override
+    def state_dict(self) -> dict[str, Any]:
+        return {"validations": self.validations, "probe": self.probe.identity, "scales": self._gallery.scales}
+
+    @override
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.validations = state_dict["validations"]
+        if state_dict["probe"] == self.probe.identity:
+            self._gallery.scales = dict(state_dict["scales"])
+        else:
+            rank_zero_warn(
+                f"The run is resumed with another probe set ({self.probe.identity}) than it was saved with"
+                f" ({state_dict['probe']}): scores and pictures before and after cannot be compared."
+            )
+
+    def _make_suite(self, pl_module: nn.Module | None) -> Suite:
+        methods = self.methods if self.methods is not None else _default_methods(pl_module)
+        metrics = self.metrics if self.metrics is not None else _default_metrics(self.probe, methods)
+        try:
+            return Suite(self.probe, methods, metrics, self.forward, self._budget, self.seed)
+        except (TypeError, ValueError) as error:
+            raise MisconfigurationException(f"AttributionMonitor: {error}") from error
+
+    def _prepare(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self._prepared:
+            return
+        if self.methods is None:
+            self._suite = self._make_suite(pl_module)
+        try:
+            self._suite.prepare(pl_module)
+        except (TypeError, ValueError, IndexError) as error:
+            raise MisconfigurationException(f"AttributionMonitor: {error}") from error
+        self._prepared = True
+        names = self._suite.score_names(self.name)
+        unknown = [name for name in self.prog_bar if f"{self.name}/{name}" not in names]
+        if unknown:
+            raise MisconfigurationException(f"prog_bar names no score: {unknown}. Known: {', '.join(names)}.")
+        if self.methods is None:
+            rank_zero_info(f"AttributionMonitor explains with {', '.join(e.name for e in self._suite.explainers)}.")
+
+    def _examine(self, trainer: Trainer, pl_module: LightningModule, previous: Maps | None) -> None:
+        self._prepare(trainer, pl_module)
+        with self._clock.running():
+            self.examination = self._attempt(
+                trainer, lambda: self._suite.run(pl_module, self._inputs(trainer), previous)
+            )
+        names = self._suite.score_names(self.name)
+        scores = {} if self.examination is None else self.examination.scores(self.name)
+        self.report = Report(self.validations, trainer.global_step, scores) if scores else None
+        if self.examination is not None and trainer.state.fn == "fit":
+            self._previous = self.examination.maps
+        # NaN for what failed: a callback that monitors a score would crash on a missing one.
+        values = {name: scores[name].mean if scores else float("nan") for name in names}
+        for name, value in values.items():
+            shown = name.removeprefix(f"{self.name}/") in self.prog_bar
+            # Every rank has the same value; without sync_dist Lightning would warn that it might not.
+            pl_module.log(name, value, prog_bar=shown, sync_dist=trainer.world_size > 1, batch_size=1)
+
+    def _publish(self, trainer: Trainer) -> None:
+        """Draw the examination of this validation, and say what it cost; its scalars are written by now."""
+        examination, self.examination = self.examination, None
+        if examination is None:
+            return
+        step = validation_step_axis(trainer)
+        with self._clock.running():
+            self._attempt(trainer, lambda: self._draw(trainer, examination, step))
+        cost = {f"{self.name}/seconds": self._clock.last, f"{self.name}/time_share": self._clock.share}
+        trainer.callback_metrics.update({name: torch.tensor(value) for name, value in cost.items()})
+        for logger in trainer.loggers:
+            logger.log_metrics(cost, step)
+        self._clock.last = 0.0
+
+    def _draw(self, trainer: Trainer, examination: Examination, step: int) -> None:
+        if not trainer.is_global_zero or not trainer.loggers:
+            return
+        pictures = self._gallery.pictures(self.probe, examination, step)
+        for logger in trainer.loggers:
+            if pictures and not write_pictures(logger, pictures, step):
+                self._warn_once(f"{type(logger).__name__} cannot show pictures: it gets the scores alone.")
+
+    def _attempt(self, trainer: Trainer, work: Callable[[], T]) -> T | None:
+        """Do ``work`` in the trainer's precision; all ranks agree on whether it failed before any raises."""
+        result, failure = None, None
+        try:
+            with trainer.precision_plugin.forward_context():
+                result = work()
+        except Exception as error:  # noqa: BLE001  (whatever an explainer raises is the user's to decide on)
+            failure = error
+        if trainer.strategy.reduce_boolean_decision(failure is None, all=True):
+            return result
+        if self.on_error == "raise":
+            raise failure or RuntimeError("AttributionMonitor failed on another rank; see its log.")
+        reason = f"{type(failure).__name__}: {failure}" if failure else "another rank failed"
+        rank_zero_warn(f"AttributionMonitor skips this validation, and the run goes on ({reason}).")
+        return None
+
+    def _inputs(self, trainer: Trainer) -> Inputs:
+        device = trainer.strategy.root_device
+        return trainer.precision_plugin.convert_input(  # type: ignore[no-any-return]
+            rebuild(self.probe.inputs, tuple(leaf.to(device) for leaf in leaves(self.probe.inputs)))
+        )
+
+    def _require_supported(self, trainer: Trainer) -> None:
+        found = _class_names(trainer.strategy) & set(UNSUPPORTED_STRATEGIES)
+        if found:
+            raise MisconfigurationException(
+                f"AttributionMonitor needs whole parameters on every device; {found.pop()} shards them. Use DDP."
+            )
+        same = [c for c in trainer.callbacks if "AttributionMonitor" in _class_names(c) and c.name == self.name]  # type: ignore[attr-defined]
+        if len(same) > 1:
+            raise MisconfigurationException(
+                f"{len(same)} AttributionMonitors are called {self.name!r}: Lightning would average their scores."
+                " Give each its own name=."
+            )
+
+    def _move_before_averaging(self, trainer: Trainer) -> None:
+        callbacks = list(trainer.callbacks)  # type: ignore[attr-defined]
+        averaging = [i for i, callback in enumerate(callbacks) if averages_weights(callback)]
+        if averaging and averaging[0] < callbacks.index(self):
+            callbacks.remove(self)
+            callbacks.insert(averaging[0], self)
+            trainer.callbacks = callbacks  # type: ignore[attr-defined]  # a new list: Lightning is iterating over the old
+
+    def _warn_once(self, message: str) -> None:
+        if message not in self._warned:
+            self._warned.add(message)
+            rank_zero_warn(message)
+
+
+class _Clock:
+    """Seconds spent by the monitor: since they were last logged, and as a share of the run's."""
+
+    def __init__(self) -> None:
+        self.last = self.total = 0.0
+        self.started = time.perf_counter()
+
+    def start(self) -> None:
+        self.last = self.total = 0.0
+        self.started = time.perf_counter()
+
+    @property
+    def share(self) -> float:
+        return self.total / max(time.perf_counter() - self.started, 1e-9)
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            spent = time.perf_counter() - began
+            self.last += spent
+            self.total += spent
+
+
+def _check(probe: object, every_n_validations: int, on_error: str, name: str, max_pictures: int) -> None:
+    problems = {
+        f"probe must be a ProbeSet, got {type(probe).__name__}; see ProbeSet.from_dataset": isinstance(probe, ProbeSet),
+        f"every_n_validations must be at least 1, got {every_n_validations}": every_n_validations >= 1,
+        f"on_error must be 'raise' or 'warn', got {on_error!r}": on_error in {"raise", "warn"},
+        f"name must be a word without '/', got {name!r}": bool(name) and "/" not in name,
+        f"max_pictures must not be negative, got {max_pictures}": max_pictures >= 0,
+    }
+    for problem, fine in problems.items():
+        if not fine:
+            raise MisconfigurationException(f"AttributionMonitor: {problem}.")
+
+
+def _default_methods(module: nn.Module | None) -> Sequence[MethodSpec]:
+    convolutions = module is not None and any(isinstance(m, CONVOLUTIONS) for m in module.modules())
+    return ("saliency", "integrated_gradients", "grad_cam" if convolutions else "input_x_gradient")
+
+
+def _default_metrics(probe: ProbeSet, methods: Sequence[MethodSpec]) -> Sequence[MetricSpec]:
+    chosen = [parse(spec[0] if isinstance(spec, tuple) else spec)[0] for spec in methods]
+    return [name for name, metric in METRICS.items() if any(metric.missing(m, Input(), probe) is None for m in chosen)]
+
+
+def _has_its_parameters(module: nn.Module) -> bool:
+    parameters = list(module.parameters())
+    return bool(parameters) and not any(is_lazy(p) or p.is_meta for p in parameters)
+
+
+def _class_names(thing: object) -> set[str]:
+    return {cls.__name__ for cls in type(thing).__mro__}

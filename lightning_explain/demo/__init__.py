@@ -1,0 +1,1 @@
+"""The demo: the same network with and without a shortcut in its training images."""

@@ -1,0 +1,119 @@
+"""What the demo shows in the terminal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from lightning_explain.demo.run import MOST_RELEVANCE, Name, Result, Validation, train
+
+_WIDTH = 90
+_TOLD: dict[Name, str] = {
+    "shortcut": "the gray level of a patch in the corner tells the label",
+    "honest": "the same patch, its gray level is random",
+}
+
+
+def show(out: Path, epochs: int, seed: int) -> bool:
+    """Train both runs, and put them side by side.
+
+    Args:
+        out: Where TensorBoard's logs and the checkpoints go.
+        epochs: Epochs of each run.
+        seed: For everything that is random.
+
+    Returns:
+        Whether the gate refused the model that needs the patch, and let the other one through.
+    """
+    console = Console()
+    console.width = min(console.width, _WIDTH)
+    shortcut, honest = _train_both(console, out, epochs, seed)
+    told_apart = shortcut.checkpoint is None and honest.checkpoint is not None
+    console.print()
+    console.print(comparison(shortcut, honest, out))
+    console.print(_conclusion(shortcut, honest) if told_apart else "[bold]The gate did not tell the two apart.[/]")
+    # Not wrapped, for it is to be copied.
+    command = f"tensorboard --logdir {out} --samples_per_plugin images=1000"
+    console.print(f"\nSee what they look at:\n  [bold]{command}[/]", soft_wrap=True, highlight=False)
+    return told_apart
+
+
+def comparison(shortcut: Result, honest: Result, out: Path) -> Table:
+    """Put the numbers of the two runs side by side.
+
+    Args:
+        shortcut: The run with the telling patch.
+        honest: The run with the random one.
+        out: The directory that checkpoints are named relative to.
+
+    Returns:
+        The table.
+    """
+    both = (shortcut, honest)
+    table = Table(title="Relevance in the patch: its share, over the patch's share of the image (chance is 1)")
+    table.add_column("")
+    for result in both:
+        table.add_column(result.name, style="red" if result.checkpoint is None else "green", overflow="fold")
+    table.add_row("validation accuracy", *(_percent(result.last.accuracy) for result in both))
+    table.add_row("relevance in the patch", *(f"{result.last.relevance:.2f}" for result in both))
+    table.add_row(f"gate: relevance <= {MOST_RELEVANCE:g}", *(_gate(result) for result in both))
+    table.add_row("checkpoint", *(_checkpoint(result, out) for result in both), end_section=True)
+    table.add_row("accuracy, patch in another corner", *(_percent(result.moved) for result in both))
+    table.add_row("accuracy, patch of random gray", *(_percent(result.redrawn) for result in both), end_section=True)
+    table.add_row("seconds", *(f"{result.seconds:.0f}" for result in both))
+    return table
+
+
+def _train_both(console: Console, out: Path, epochs: int, seed: int) -> tuple[Result, Result]:
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        return (
+            _train(progress, "shortcut", out, epochs, seed),
+            _train(progress, "honest", out, epochs, seed),
+        )
+
+
+def _train(progress: Progress, name: Name, out: Path, epochs: int, seed: int) -> Result:
+    progress.console.print(f"[bold]{name}[/]: {_TOLD[name]}")
+    task = progress.add_task(name, total=1.0)
+    return train(
+        name,
+        out,
+        epochs,
+        seed,
+        on_step=lambda share: progress.update(task, completed=share),
+        on_validation=lambda validation: progress.console.print(_line(validation), highlight=False),
+    )
+
+
+def _line(validation: Validation) -> str:
+    gate = "[green]open[/]" if validation.gate_open else "[red]closed[/]"
+    return (
+        f"  epoch {validation.epoch}   validation accuracy {_percent(validation.accuracy)}"
+        f"   relevance in the patch {validation.relevance:5.2f}   gate {gate}"
+    )
+
+
+def _conclusion(shortcut: Result, honest: Result) -> str:
+    return (
+        f"Validation alone would keep the [red]shortcut[/] ({_percent(shortcut.last.accuracy)}), and lose"
+        f" {100 * (shortcut.last.accuracy - shortcut.moved):.0f} points when the patch moves; the gate kept the"
+        f" [green]honest[/] model, which loses {100 * (honest.last.accuracy - honest.moved):.0f}."
+    )
+
+
+def _gate(result: Result) -> str:
+    times = sum(validation.gate_open for validation in result.validations)
+    total = len(result.validations)
+    return f"open at {times} of {total}" if times else f"closed at {total} of {total}"
+
+
+def _checkpoint(result: Result, out: Path) -> str:
+    return "none" if result.checkpoint is None else str(result.checkpoint.relative_to(out.resolve()))
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"

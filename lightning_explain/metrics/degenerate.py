@@ -1,0 +1,38 @@
+"""Degenerate maps: those that say nothing."""
+
+import torch
+from torch import Tensor
+
+from lightning_explain.metrics.evaluation import Evaluation
+from lightning_explain.metrics.metric import METRICS, AttributionMetric
+
+
+def is_degenerate(scores: Tensor) -> Tensor:
+    """Whether maps hold NaN or infinity, or are constant (all zero among them).
+
+    Args:
+        scores: Attributions of features (n, D).
+
+    Returns:
+        1 or 0 for each map, (n,).
+
+    Example:
+        >>> is_degenerate(torch.tensor([[0.0, 0.0], [2.0, 2.0], [1.0, torch.nan], [1.0, 2.0]]))
+        tensor([1., 1., 1., 0.])
+    """
+    finite = torch.isfinite(scores).all(dim=1)
+    constant = scores.amax(dim=1) == scores.amin(dim=1)
+    return (~finite | constant).float()
+
+
+@METRICS.register("degenerate_rate")
+class DegenerateRate(AttributionMetric):
+    """The share of maps that say nothing: NaN, all zero or constant. In [0, 1], should be 0; lower is better.
+
+    Dead ReLUs, a saturated softmax, a detached graph or a wrong layer show up here.
+    """
+
+    higher_is_better = False
+
+    def per_sample(self, evaluation: Evaluation) -> Tensor:  # noqa: D102
+        return is_degenerate(evaluation.scores)

@@ -1,0 +1,26 @@
+"""Drift: how much the attributions changed since the validation before."""
+
+import torch
+from torch import Tensor
+
+from lightning_explain.metrics.evaluation import Evaluation
+from lightning_explain.metrics.metric import METRICS, AttributionMetric
+from lightning_explain.metrics.ranks import map_similarity
+
+
+@METRICS.register("drift")
+class Drift(AttributionMetric):
+    """1 - the rank correlation of each map with its map at the validation before.
+
+    In [0, 2]: 0 is the same order of features, 1 an unrelated one. At the first validation of a fit the maps
+    are compared with those of the model that the fit began with; ``validate`` and ``test`` have nothing to
+    compare with. It has no good direction: it falls and levels off as training settles, and a spike under
+    a flat loss means that the model has changed its strategy.
+    """
+
+    higher_is_better = None
+
+    def per_sample(self, evaluation: Evaluation) -> Tensor:  # noqa: D102
+        if evaluation.previous is None:
+            return torch.full((evaluation.scores.shape[0],), torch.nan)
+        return 1 - map_similarity(evaluation.scores, evaluation.previous.to(evaluation.scores.device))

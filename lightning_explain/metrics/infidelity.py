@@ -1,0 +1,65 @@
+"""Infidelity: do the attributions foretell what removing features does?"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lightning_explain.metrics.evaluation import Evaluation
+from lightning_explain.metrics.metric import METRICS, AttributionMetric
+
+
+def infidelity(foretold: Tensor, drops: Tensor, *, normalize: bool = True) -> Tensor:
+    r"""The mean squared error of what attributions foretell about removals.
+
+    .. math:: \mathrm{E}_I\big[(\beta \, I^\top \phi - (S(x) - S(x - I)))^2\big]
+
+    Args:
+        foretold: :math:`I^\top \phi` for each removal, (n, removals).
+        drops: :math:`S(x) - S(x - I)` for each removal, (n, removals).
+        normalize: With the best :math:`\beta \ge 0`, and divided by the mean squared drop, so that maps in
+            any units compare: 0 is perfect, 1 no better than foretelling nothing. The authors' code lets
+            :math:`\beta` be negative; then a map turned upside down would score like the map. False:
+            :math:`\beta = 1`, not divided.
+
+    Returns:
+        Infidelities (n,) >= 0; NaN where no removal changes the score.
+
+    Example:
+        >>> drops = torch.tensor([[1.0, 2.0]])
+        >>> infidelity(3 * drops, drops), infidelity(3 * drops, drops, normalize=False), infidelity(-drops, drops)
+        (tensor([0.]), tensor([10.]), tensor([1.]))
+    """
+    if not normalize:
+        return (foretold - drops).square().mean(dim=1)
+    power = foretold.square().sum(dim=1, keepdim=True)
+    beta = ((foretold * drops).sum(dim=1, keepdim=True) / power.clamp(min=torch.finfo(power.dtype).tiny)).clamp(min=0)
+    total = drops.square().mean(dim=1)
+    return torch.where(total > 0, (beta * foretold - drops).square().mean(dim=1) / total, torch.nan)
+
+
+@METRICS.register("infidelity")
+class Infidelity(AttributionMetric):
+    """The mean squared error of foretelling, from the attributions, how much the score falls at random removals.
+
+    Removals take whole cells of a coarse grid: single pixels change nothing but noise. Normalised, in
+    [0, 1]: 0 is perfect, 1 no better than foretelling nothing; lower is better.
+
+    C.-K. Yeh et al.: On the (In)fidelity and Sensitivity of Explanations. arXiv:1901.09392, 2019.
+
+    Args:
+        normalize: See :func:`infidelity`.
+        kwargs: For :class:`torchmetrics.Metric`.
+    """
+
+    higher_is_better = False
+    yardstick = True
+
+    def __init__(self, normalize: bool = True, **kwargs: Any) -> None:  # noqa: ANN401
+        super().__init__(**kwargs)
+        self.normalize = normalize
+
+    def per_sample(self, evaluation: Evaluation) -> Tensor:  # noqa: D102
+        perturbations, contributions = evaluation.perturbations, evaluation.contributions
+        foretold = contributions @ perturbations.masks.T.to(contributions.dtype)
+        return infidelity(foretold, perturbations.drops, normalize=self.normalize)

@@ -1,0 +1,88 @@
+"""Model parameter randomisation: does the method look at the parameters at all?"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from lightning_explain.metrics.evaluation import Evaluation
+from lightning_explain.metrics.metric import METRICS, AttributionMetric
+from lightning_explain.metrics.ranks import map_similarity
+
+
+@METRICS.register("mprt")
+class MPRT(AttributionMetric):
+    """The rank correlation of each map with its map for the same model with random parameters, signs left out.
+
+    In [-1, 1]; lower is better, about 0 is ideal: a method whose maps do not change when all that was
+    learnt is gone explains the input, not the model. It says more of the method than of the training.
+    All parameters are random at once, drawn as for a fresh model; those maps are computed once in a run.
+
+    J. Adebayo et al.: Sanity Checks for Saliency Maps. arXiv:1810.03292, 2018.
+    """
+
+    higher_is_better = False
+
+    def per_sample(self, evaluation: Evaluation) -> Tensor:  # noqa: D102
+        if evaluation.randomised is None:
+            raise ValueError("mprt needs the attributions of the model with random parameters.")
+        return map_similarity(evaluation.scores.abs(), evaluation.randomised.to(evaluation.scores.device).abs())
+
+
+@contextmanager
+def randomised(model: nn.Module, seed: int = 0) -> Iterator[None]:
+    """Exchange all parameters of a model for random ones, and back.
+
+    Weights are uniform in +-1/sqrt(fan in), biases in the range of their weights (torch's own defaults for
+    linear layers and convolutions); normalisation layers are as when new, running statistics too; what
+    belongs to no weight (class tokens, position embeddings) is normal with standard deviation 0.02.
+    Parameters that modules share stay shared. The user's tensors are not written to: others take
+    their place for the block.
+
+    Args:
+        model: The module.
+        seed: Where the random numbers begin.
+
+    Yields:
+        None.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    drawn: dict[int, nn.Parameter] = {}
+    owned = [(module, name, p) for module in model.modules() for name, p in module.named_parameters(recurse=False)]
+    statistics = [(module, name, b) for module in model.modules() for name, b in module.named_buffers(recurse=False)]
+    try:
+        for module, name, parameter in owned:
+            if id(parameter) not in drawn:
+                drawn[id(parameter)] = _draw(module, name, parameter, generator)
+            setattr(module, name, drawn[id(parameter)])
+        for module, name, buffer in statistics:
+            if name in {"running_mean", "running_var"}:
+                setattr(module, name, torch.full_like(buffer, float(name == "running_var")))
+        yield
+    finally:
+        for module, name, parameter in owned:
+            setattr(module, name, parameter)
+        for module, name, buffer in statistics:
+            setattr(module, name, buffer)
+
+
+def _draw(module: nn.Module, name: str, parameter: nn.Parameter, generator: torch.Generator) -> nn.Parameter:
+    weight = parameter if parameter.ndim > 1 else _weight_of(module, name)
+    if weight is not None:
+        bound = 1 / math.sqrt(max(1, weight[0].numel()))
+        values = (2 * torch.rand(parameter.shape, generator=generator) - 1) * bound
+    elif name in {"weight", "bias"}:
+        values = torch.full(parameter.shape, float(name == "weight"))
+    else:
+        values = torch.randn(parameter.shape, generator=generator) * 0.02
+    return nn.Parameter(values.to(parameter), requires_grad=False)
+
+
+def _weight_of(module: nn.Module, bias: str) -> Tensor | None:
+    # weight for bias, weight_ih_l0 for bias_ih_l0, in_proj_weight for in_proj_bias.
+    weight = getattr(module, bias.replace("bias", "weight"), None)
+    return weight if isinstance(weight, Tensor) and weight.ndim > 1 else None
