@@ -111,6 +111,4 @@ def _match(baseline: Inputs, inputs: Inputs) -> Point:
                 f"The baseline of {name} has shape {tuple(tensor.shape)}; expected {tuple(leaf.shape)},"
                 f" or {(1, *leaf.shape[1:])} for the same one in every sample."
             )
-    return tuple(
-        tensor.to(leaf).expand_as(leaf).clone() for tensor, leaf in zip(given, point, strict=True)
-    )
+    return tuple(tensor.to(leaf).expand_as(leaf).clone() for tensor, leaf in zip(given, point, strict=True))

@@ -73,7 +73,7 @@ class AttributionMonitor(Callback):
         trainer = Trainer(callbacks=[AttributionMonitor(probe)])
     """
 
-    def __init__(  # noqa: PLR0913  (a user's settings, all but one keyword-only)
+    def __init__(
         self,
         probe: ProbeSet,
         methods: Sequence[MethodSpec] | None = None,
@@ -252,7 +252,7 @@ class AttributionMonitor(Callback):
         try:
             with trainer.precision_plugin.forward_context():
                 result = work()
-        except Exception as error:  # noqa: BLE001  (whatever an explainer raises is the user's to decide on)
+        except Exception as error:
             failure = error
         if trainer.strategy.reduce_boolean_decision(failure is None, all=True):
             return result

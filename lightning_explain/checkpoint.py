@@ -67,7 +67,7 @@ class AttributionCheckpoint(ModelCheckpoint):
                                    ^
     """
 
-    def __init__(self, *args: Any, gate: str | Iterable[str], name: str = "gate", **kwargs: Any) -> None:  # noqa: ANN401
+    def __init__(self, *args: Any, gate: str | Iterable[str], name: str = "gate", **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.judge = Judge(gate, name)
         self.verdict: Verdict | None = None
@@ -84,7 +84,7 @@ class AttributionCheckpoint(ModelCheckpoint):
     @property
     def verdicts_path(self) -> str:
         """The file of verdicts; known from ``setup`` on."""
-        return os.path.join(self.dirpath or "", f"{self.judge.name}_verdicts.json")  # noqa: PTH118  (may be a URL)
+        return os.path.join(self.dirpath or "", f"{self.judge.name}_verdicts.json")
 
     @override
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -181,7 +181,8 @@ class AttributionCheckpoint(ModelCheckpoint):
 
     def _is_open_for(self, trainer: Trainer) -> bool:
         verdict = self.verdict
-        if verdict is None or not verdict.open:
+        # Left to itself, ModelCheckpoint would write last.ckpt at the end of a fast_dev_run.
+        if verdict is None or not verdict.open or trainer.fast_dev_run:  # type: ignore[attr-defined]
             return False
         return verdict.step == trainer.global_step and verdict.validation == self.judge.validation
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
+
+from lightning_explain import __version__
 
 _DEMO_EXTRA = ("mlxtend", "rich")
 
@@ -26,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog="lightning-explain",
         description="Watch what a PyTorch Lightning model looks at while it trains, and gate its checkpoints on it.",
     )
-    parser.add_argument("--version", action="version", version=f"%(prog)s {version('lightning-explain')}")
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="command", required=True)
     _add_demo(commands)
     arguments = parser.parse_args(argv)

@@ -19,6 +19,8 @@ from lightning_explain.render import Picture, Tile, contact_sheet, fixed_scale, 
 from lightning_explain.suite import Examination, Explained
 
 COLUMNS = 8
+ROWS = 8
+IMAGE_DIMS = 4
 NOTED = {"srg": "SRG {:.2f}", "relevance_mass": "mask {:.1f}×"}
 DESCRIPTION = (
     "Red speaks for the explained output, blue against it. Attributions are divided by their mean absolute value in"
@@ -75,10 +77,11 @@ class Gallery:
     ) -> Iterator[tuple[str, str, list[np.ndarray], list[str]]]:
         point, labels = entry.attribution.point, entry.attribution.names
         for part, label in zip(point, labels, strict=True):
+            if len(point) > 1 and not part.any():
+                continue  # another input that a coarse map leaves out
             key = entry.name if len(point) == 1 else f"{entry.name}:{label}"
-            values = relative(part.numpy())
-            if not np.any(np.isfinite(values) & (values != 0)):
-                continue  # a second input that a coarse map leaves out
+            # Channels are summed first: that is what is drawn.
+            values = relative((part.sum(dim=1, keepdim=True) if part.ndim == IMAGE_DIMS else part).numpy())
             self.scales.setdefault(key, fixed_scale(values))
             samples = _background(probe, entry.attribution, label, part)
             images = tiles(samples[:count], values[:count], self.scales[key])
@@ -93,12 +96,12 @@ class Gallery:
     ) -> Picture:
         title, key, images, _ = overlay
         history = self._history.setdefault(key, deque(maxlen=COLUMNS))
-        history.append((f"step {step}", images))
+        history.append((f"step {step}", images[:ROWS]))
         return contact_sheet(
             f"{self.name}/contact_sheet/{key}",
-            [*originals, *history],
-            probe.names[: len(images)],
-            f"{title} over the last {len(history)} validation(s)" if len(history) > 1 else title,
+            [*((name, shown[:ROWS]) for name, shown in originals), *history],
+            probe.names[: len(images)][:ROWS],
+            f"{title} over the last {len(history)} validations" if len(history) > 1 else title,
             DESCRIPTION,
             self.scales[key],
         )
@@ -114,7 +117,7 @@ def caption(probe: ProbeSet, attribution: Attribution, sample: int) -> str:
     parts = [] if probe.label is None else [f"label {_class(probe, probe.label[sample])}"]
     if outputs[sample].numel() == 1:
         parts.append(f"output {outputs[sample].item():.4g}")
-    elif outputs.ndim == 2:  # noqa: PLR2004  (samples, classes)
+    elif outputs.ndim == 2:
         best = outputs[sample].argmax()
         normalise = probability_readout(outputs, best.view(1, 1)) == "probability"
         shares = outputs[sample].softmax(dim=0) if normalise else outputs[sample]

@@ -296,5 +296,5 @@ def _sample(value: Value) -> str:
     return f" (n = {value.n}, {value.undefined} undefined)" if value.undefined else f" (n = {value.n})"
 
 
-def _finite(value: Any) -> Any:  # noqa: ANN401  (whatever a reason holds)
+def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -123,4 +123,6 @@ def require_finite(inputs: Inputs) -> None:
         finite = torch.isfinite(leaf).flatten(1).all(dim=1) if leaf.ndim > 1 else torch.isfinite(leaf)
         if not finite.all():
             bad = (~finite).nonzero().flatten()
-            raise ValueError(f"{name} holds NaN or infinity in {len(bad)} sample(s), the first is sample {int(bad[0])}.")
+            raise ValueError(
+                f"{name} holds NaN or infinity in {len(bad)} sample(s), the first is sample {int(bad[0])}."
+            )

@@ -14,7 +14,16 @@ from torch.utils.data import DataLoader, Dataset
 
 from lightning_explain.baseline import Baseline
 from lightning_explain.baseline import resolve as resolve_baseline
-from lightning_explain.inputs import Inputs, batch_size, first_floating, is_continuous, leaves, rebuild, require_finite, take
+from lightning_explain.inputs import (
+    Inputs,
+    batch_size,
+    first_floating,
+    is_continuous,
+    leaves,
+    rebuild,
+    require_finite,
+    take,
+)
 from lightning_explain.registry import unknown
 from lightning_explain.sampling import collect, draw, first
 
@@ -91,7 +100,7 @@ class ProbeSet:
         return batch_size(self.inputs)
 
     @classmethod
-    def from_tensors(cls, inputs: Inputs, **fields: Any) -> ProbeSet:  # noqa: ANN401  (the class lists and checks them)
+    def from_tensors(cls, inputs: Inputs, **fields: Any) -> ProbeSet:
         """Take all samples of ``inputs``.
 
         Args:
@@ -112,7 +121,7 @@ class ProbeSet:
         stratify: bool = True,
         seed: int = 0,
         mask: Mask | None = None,
-        **fields: Any,  # noqa: ANN401
+        **fields: Any,
     ) -> ProbeSet:
         """Draw ``size`` samples of a dataset; no random state of yours moves.
 
@@ -143,7 +152,10 @@ class ProbeSet:
 
     @classmethod
     def from_dataloader(
-        cls, dataloader: DataLoader[Any], size: int = 32, **fields: Any  # noqa: ANN401
+        cls,
+        dataloader: DataLoader[Any],
+        size: int = 32,
+        **fields: Any,
     ) -> ProbeSet:
         """Take the first ``size`` samples that a data loader gives; no random state of yours moves.
 
@@ -168,12 +180,12 @@ class ProbeSet:
             The probe set.
         """
         row = torch.tensor([number])
-        several = isinstance(self.target, Tensor) and self.target.ndim > 0
+        target = self.target
         return ProbeSet(
             take(self.inputs, row),
             label=None if self.label is None else self.label[row],
-            target=self.target[row] if several else self.target,  # type: ignore[index]
-            baseline=take(self.baseline, row),  # type: ignore[arg-type]  # resolved in __post_init__
+            target=target[row] if isinstance(target, Tensor) and target.ndim else target,
+            baseline=take(self.baseline, row),  # type: ignore[arg-type]  # tensors, since __post_init__
             names=[self.names[number]],
             class_names=self.class_names,
         )
@@ -235,9 +247,9 @@ def _mask(mask: Tensor | None, inputs: Inputs) -> Tensor | None:
     if mask is None:
         return None
     leaf = first_floating(inputs)
-    positions = leaf.shape[2:] if leaf.ndim > 2 else leaf.shape[1:]  # noqa: PLR2004  (channels are dimension 1)
+    positions = leaf.shape[2:] if leaf.ndim > 2 else leaf.shape[1:]
     given = torch.as_tensor(mask).detach().cpu()
-    if given.ndim == leaf.ndim and leaf.ndim > 2 and given.shape[1] == 1:  # noqa: PLR2004
+    if given.ndim == leaf.ndim and leaf.ndim > 2 and given.shape[1] == 1:
         given = given[:, 0]
     if given.shape not in {positions, (leaf.shape[0], *positions)}:
         raise ValueError(

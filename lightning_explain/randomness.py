@@ -19,7 +19,7 @@ def isolated(seed: int, devices: Iterable[torch.device] = ()) -> Iterator[None]:
     Yields:
         None.
     """
-    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002
+    python, numpy = random.getstate(), np.random.get_state()
     # torch.manual_seed would reach every accelerator, also those whose state is not saved here.
     generators = [torch.default_generator, *_device_generators(set(devices))]
     states = [generator.get_state() for generator in generators]
@@ -27,11 +27,11 @@ def isolated(seed: int, devices: Iterable[torch.device] = ()) -> Iterator[None]:
         for generator in generators:
             generator.manual_seed(seed)
         random.seed(seed)
-        np.random.seed(seed)  # noqa: NPY002
+        np.random.seed(seed)
         yield
     finally:
         random.setstate(python)
-        np.random.set_state(numpy)  # noqa: NPY002
+        np.random.set_state(numpy)
         for generator, state in zip(generators, states, strict=True):
             generator.set_state(state)
 
@@ -40,5 +40,5 @@ def _device_generators(devices: set[torch.device]) -> list[torch.Generator]:
     indices = sorted({device.index or 0 for device in devices if device.type == "cuda"})
     found = [torch.cuda.default_generators[index] for index in indices]
     if any(device.type == "mps" for device in devices):
-        found.append(torch.mps._get_default_mps_generator())  # noqa: SLF001  (there is no public way to it)
+        found.append(torch.mps._get_default_mps_generator())
     return found

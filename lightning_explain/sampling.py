@@ -104,18 +104,18 @@ def _check_size(size: int, available: int | None) -> None:
         raise ValueError(f"The probe set is larger than the data: size={size}, but there are {available} samples.")
 
 
-def _split(item: Any) -> tuple[Any, Any]:  # noqa: ANN401  (a data set may give anything)
+def _split(item: Any) -> tuple[Any, Any]:
     if isinstance(item, Mapping):
         found = [key for key in LABEL_KEYS if key in item]
         return {key: item[key] for key in item if key not in found[:1]}, item[found[0]] if found else None
     if isinstance(item, (tuple, list)):
         if len(item) == 1:
             return item[0], None
-        return (item[0] if len(item) == 2 else tuple(item[:-1])), item[-1]  # noqa: PLR2004
+        return (item[0] if len(item) == 2 else tuple(item[:-1])), item[-1]
     return item, None
 
 
-def _batch(batch: Any) -> tuple[Inputs, Tensor | None]:  # noqa: ANN401
+def _batch(batch: Any) -> tuple[Inputs, Tensor | None]:
     inputs, label = _split(batch)
     return inputs, None if label is None else torch.as_tensor(label)
 
@@ -125,7 +125,7 @@ def _integers(labels: Tensor) -> list[int] | None:
 
 
 def _last_tensor(dataset: Dataset[Any]) -> Tensor | None:
-    tensors = getattr(dataset, "tensors", ())
+    tensors: Sequence[Tensor] = getattr(dataset, "tensors", ())
     return tensors[-1] if len(tensors) > 1 else None
 
 

@@ -202,7 +202,9 @@ class Suite:
                 for place in self._places()
             }
             explained = tuple(
-                self._explain(chosen, problem, perturbations[str(self._spaces[chosen.name])], (previous or {}).get(chosen.name))
+                self._explain(
+                    chosen, problem, perturbations[str(self._spaces[chosen.name])], (previous or {}).get(chosen.name)
+                )
                 for chosen in self.explainers
             )
             yardstick = {
@@ -274,7 +276,11 @@ class Suite:
         return chosen(sync_on_compute=False)
 
     def _applying(self, chosen: Explainer) -> Iterator[AttributionMetric]:
-        return (metric for metric in self._metrics if metric.missing(chosen.method, self._spaces[chosen.name], self.probe) is None)
+        return (
+            metric
+            for metric in self._metrics
+            if metric.missing(chosen.method, self._spaces[chosen.name], self.probe) is None
+        )
 
     def _yardsticks(self) -> list[AttributionMetric]:
         return [metric for metric in self._metrics if metric.yardstick]
@@ -284,7 +290,9 @@ class Suite:
 
     def _require_use(self) -> None:
         for metric in self._metrics:
-            reasons = [metric.missing(chosen.method, self._spaces[chosen.name], self.probe) for chosen in self.explainers]
+            reasons = [
+                metric.missing(chosen.method, self._spaces[chosen.name], self.probe) for chosen in self.explainers
+            ]
             if all(reasons):
                 raise ValueError(f"The metric {metric.name!r} applies to no method: {'; '.join(map(str, reasons))}.")
 

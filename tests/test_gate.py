@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import pytest
+
 from lightning_explain.gate import Condition, Gate, Value, Verdict
 
 MASS = "attribution/integrated_gradients/relevance_mass"
@@ -106,7 +107,7 @@ def test_bounds_on_both_sides_make_sense() -> None:
 
 
 def test_gate_wants_strings() -> None:
-    with pytest.raises(TypeError, match="list of strings such as 'val_acc >= 0.9', got 3 in it"):
+    with pytest.raises(TypeError, match=r"list of strings such as .*, got 3 in it"):
         Gate.parse(["a > 1", 3])  # type: ignore[list-item]
 
 
@@ -114,7 +115,7 @@ def test_check_lists_every_unknown_score_with_the_nearest() -> None:
     gate = Gate.parse(["m/saliency/srg > 0", "m/salience/srg > 0", "m/saliency/mass > 1", "val_acc > 0.5"])
     with pytest.raises(ValueError, match="will not exist") as caught:
         gate.check(["m/saliency/srg", "m/saliency/relevance_mass"], prefix="m/")
-    head, *lines = str(caught.value).split("\n")
+    _, *lines = str(caught.value).split("\n")
     assert len(lines) == 2
     assert lines[0] == (
         "m/salience/srg > 0: No score 'm/salience/srg'. Did you mean 'm/saliency/srg'? "

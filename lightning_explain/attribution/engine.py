@@ -84,7 +84,7 @@ class Explainer:
         return total - span, span
 
 
-def explain(  # noqa: PLR0913  (the whole question in one call)
+def explain(
     model: nn.Module,
     inputs: Inputs,
     method: str | Method = "integrated_gradients",
@@ -127,7 +127,9 @@ def explain(  # noqa: PLR0913  (the whole question in one call)
     """
     require_finite(inputs)
     with borrowed(model):
-        problem = pose(model, inputs, target, baseline=baseline, label=label, forward=forward, budget=RowBudget(max_rows))
+        problem = pose(
+            model, inputs, target, baseline=baseline, label=label, forward=forward, budget=RowBudget(max_rows)
+        )
         return explainer(method, problem, place)(problem)
 
 

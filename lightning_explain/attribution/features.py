@@ -99,7 +99,7 @@ class FeatureSpace:
         return torch.cat(numbers)
 
     def _channels(self, shape: tuple[int, ...]) -> int | None:
-        return None if self.channel_dim is None or len(shape) < 2 else self._at(shape) + 1  # noqa: PLR2004
+        return None if self.channel_dim is None or len(shape) < 2 else self._at(shape) + 1
 
     def _at(self, shape: tuple[int, ...]) -> int:
         dim = self.channel_dim or 0

@@ -76,7 +76,7 @@ class _State:
             buffers=[
                 (module, name, buffer, None if buffer is None else buffer.detach().clone())
                 for module in modules
-                for name, buffer in module._buffers.items()  # noqa: SLF001  (named_buffers skips the empty ones)
+                for name, buffer in module._buffers.items()
             ],
         )
 
@@ -91,7 +91,7 @@ class _State:
             parameter.grad = grad
         with torch.no_grad():
             for module, name, buffer, value in self.buffers:
-                module._buffers[name] = buffer  # noqa: SLF001  (a forward may have put another tensor there)
+                module._buffers[name] = buffer
                 if buffer is not None and value is not None and not _same(buffer, value):
                     buffer.copy_(value)
 
@@ -100,7 +100,7 @@ def _prepare(model: nn.Module) -> None:
     for module in model.modules():
         module.training = False  # not eval(): users override train(), and it recurses
     for parameter in model.parameters():
-        parameter.requires_grad_(requires_grad=False)
+        parameter.requires_grad_(False)
         parameter.grad = None  # set aside, not cleared
 
 

@@ -10,7 +10,7 @@ from lightning_explain.inputs import Inputs, leaves
 Forward: TypeAlias = Callable[[nn.Module, Any], Any]
 
 
-def call(model: nn.Module, inputs: Inputs) -> Any:  # noqa: ANN401  (a model may return anything)
+def call(model: nn.Module, inputs: Inputs) -> Any:
     """Call ``model`` the way its inputs are packed.
 
     A tensor is passed as it is, a tuple as positional and a dict as keyword arguments. A model that
@@ -50,7 +50,7 @@ def output(model: nn.Module, inputs: Inputs, forward: Forward = call) -> Tensor:
     return found
 
 
-def _prediction(result: Any) -> Tensor:  # noqa: ANN401
+def _prediction(result: Any) -> Tensor:
     if isinstance(result, Tensor):
         return result
     if isinstance(getattr(result, "logits", None), Tensor):

@@ -50,14 +50,14 @@ class Input:
 
     channel_dim: int | None = 1
 
-    def variable(self, problem: Problem, inputs: Inputs) -> Point:  # noqa: D102
+    def variable(self, problem: Problem, inputs: Inputs) -> Point:
         point = leaves(inputs)
         return tuple(point[i] for i in _varied(problem.inputs))
 
-    def names(self, problem: Problem) -> tuple[str, ...]:  # noqa: D102
+    def names(self, problem: Problem) -> tuple[str, ...]:
         return tuple(names(problem.inputs)[i] for i in _varied(problem.inputs))
 
-    def score(self, problem: Problem, z: Point, rows: Tensor) -> Tensor:  # noqa: D102
+    def score(self, problem: Problem, z: Point, rows: Tensor) -> Tensor:
         return _explained_output(problem, _replace(problem.inputs, z, rows), rows)
 
     def __str__(self) -> str:
@@ -80,7 +80,7 @@ class Layer:
     of: Literal["output", "input"] = "output"
     channel_dim: int | None = 1
 
-    def variable(self, problem: Problem, inputs: Inputs) -> Point:  # noqa: D102
+    def variable(self, problem: Problem, inputs: Inputs) -> Point:
         rows = leaves(inputs)[0].shape[0]
         captured: list[Tensor] = []
 
@@ -99,11 +99,11 @@ class Layer:
             raise ValueError(f"The {self.of} of layer {self.name!r} holds no floating point tensor to explain.")
         return tuple(captured)
 
-    def names(self, problem: Problem) -> tuple[str, ...]:  # noqa: D102
+    def names(self, problem: Problem) -> tuple[str, ...]:
         count = len(problem.z)
         return (self.name,) if count == 1 else tuple(f"{self.name}[{i}]" for i in range(count))
 
-    def score(self, problem: Problem, z: Point, rows: Tensor) -> Tensor:  # noqa: D102
+    def score(self, problem: Problem, z: Point, rows: Tensor) -> Tensor:
         given = iter(z)
         # A clone, for a successor that works in place may not do so on a leaf of the graph.
         with intercepted(problem.model, self, lambda _: next(given).clone()):
@@ -130,13 +130,13 @@ class Neuron:
     of: Literal["output", "input"] = "output"
     channel_dim: int | None = 1
 
-    def variable(self, problem: Problem, inputs: Inputs) -> Point:  # noqa: D102
+    def variable(self, problem: Problem, inputs: Inputs) -> Point:
         return Input().variable(problem, inputs)
 
-    def names(self, problem: Problem) -> tuple[str, ...]:  # noqa: D102
+    def names(self, problem: Problem) -> tuple[str, ...]:
         return Input().names(problem)
 
-    def score(self, problem: Problem, z: Point, rows: Tensor) -> Tensor:  # noqa: D102
+    def score(self, problem: Problem, z: Point, rows: Tensor) -> Tensor:
         captured: list[Tensor] = []
 
         def capture(tensor: Tensor) -> Tensor:
@@ -206,7 +206,7 @@ def intercepted(model: nn.Module, layer: Layer, change: Callable[[Tensor], Tenso
     module = find_layer(model, layer.name)
     reached = False
 
-    def first(tree: Any) -> Any:  # noqa: ANN401
+    def first(tree: Any) -> Any:
         nonlocal reached
         if reached:
             return None
@@ -216,9 +216,7 @@ def intercepted(model: nn.Module, layer: Layer, change: Callable[[Tensor], Tenso
     if layer.of == "output":
         handle = module.register_forward_hook(lambda _module, _args, result: first(result))
     else:
-        handle = module.register_forward_pre_hook(
-            lambda _module, args, kwargs: first((args, kwargs)), with_kwargs=True
-        )
+        handle = module.register_forward_pre_hook(lambda _module, args, kwargs: first((args, kwargs)), with_kwargs=True)
     try:
         yield
     finally:

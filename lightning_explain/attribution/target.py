@@ -30,7 +30,8 @@ def resolve_target(target: Target, outputs: Tensor, label: Tensor | None = None)
     rows, dims = outputs.shape[0], tuple(outputs.shape[1:])
     if isinstance(target, str):
         if target == "output":
-            return _whole(outputs)
+            _require_one_number(outputs)
+            return None
         target = _named(target, outputs, label)
     index = torch.as_tensor(target, device=outputs.device)
     if index.is_floating_point() or index.is_complex() or index.dtype == torch.bool:
@@ -78,11 +79,12 @@ def probability_readout(outputs: Tensor, target: Tensor | None) -> Readout:
     if target is None or outputs.shape[1] < 2:
         return "raw"
     rows = outputs.detach().float()
-    normalised = torch.allclose(rows.sum(dim=1), torch.ones((), device=rows.device), atol=1e-3)
+    total = rows.sum(dim=1)
+    normalised = torch.allclose(total, torch.ones_like(total), atol=1e-3)
     return "raw" if normalised and bool((rows >= 0).all()) else "probability"
 
 
-def _whole(outputs: Tensor) -> None:
+def _require_one_number(outputs: Tensor) -> None:
     if outputs[0].numel() != 1:
         raise ValueError(
             f"The target 'output' needs one number per sample, the model gives shape {tuple(outputs.shape)};"

@@ -47,19 +47,19 @@ class DigitClassifier(LightningModule):
         """
         return self.head(self.features(images).flatten(1))  # type: ignore[no-any-return]
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:  # noqa: D102
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         images, label = batch
         loss = F.cross_entropy(self(images), label)
         self.log("train_loss", loss)
         return loss
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:  # noqa: D102
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
         images, label = batch
         logits = self(images)
         self.log("val_loss", F.cross_entropy(logits, label))
         self.log("val_acc", (logits.argmax(dim=1) == label).float().mean())
 
-    def configure_optimizers(self) -> OptimizerLRScheduler:  # noqa: D102
+    def configure_optimizers(self) -> OptimizerLRScheduler:
         optimizer = AdamW(self.parameters(), lr=self.learning_rate)
         steps = int(self.trainer.estimated_stepping_batches)
         schedule = OneCycleLR(optimizer, max_lr=self.learning_rate, total_steps=steps)

@@ -38,6 +38,7 @@ MOST_RELEVANCE = 1.5
 
 _BATCH = 64
 _PROBE = 32
+_ROWS = 256
 
 
 @dataclass(frozen=True)
@@ -102,10 +103,10 @@ class Journal(Callback):
         self._checkpoint = checkpoint
         self._on_step, self._on_validation = on_step, on_validation
 
-    def on_train_batch_end(self, trainer: Trainer, *_: object) -> None:  # noqa: D102
+    def on_train_batch_end(self, trainer: Trainer, *_: object) -> None:
         self._on_step(trainer.global_step / trainer.estimated_stepping_batches)
 
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: D102
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         verdict = self._checkpoint.verdict
         entry = Validation(
             epoch=len(self.entries) + 1,
@@ -140,6 +141,8 @@ def train(
         The result.
     """
     training, held_out = (_planted(name, digits, seed + i) for i, digits in enumerate(split(load_digits())))
+    # A fixed number of rows: else it would depend on the machine's speed, and with it the last bits of the scores.
+    monitor = AttributionMonitor(_probe(held_out), methods=METHODS, max_rows=_ROWS)
     checkpoint = AttributionCheckpoint(
         dirpath=out / name / "checkpoints",
         filename="{epoch}-{val_acc:.3f}",
@@ -152,9 +155,7 @@ def train(
     with quiet():
         torch.manual_seed(seed)
         model = DigitClassifier()
-        trainer = _trainer(
-            name, out, epochs, [AttributionMonitor(_probe(held_out), methods=METHODS), checkpoint, journal]
-        )
+        trainer = _trainer(name, out, epochs, [monitor, checkpoint, journal])
         trainer.fit(model, _batches(training, shuffle=True), _batches(held_out))
     return Result(
         name=name,

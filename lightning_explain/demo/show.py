@@ -10,7 +10,6 @@ from rich.table import Table
 
 from lightning_explain.demo.run import MOST_RELEVANCE, Name, Result, Validation, train
 
-_WIDTH = 90
 _TOLD: dict[Name, str] = {
     "shortcut": "the gray level of a patch in the corner tells the label",
     "honest": "the same patch, its gray level is random",
@@ -28,41 +27,36 @@ def show(out: Path, epochs: int, seed: int) -> bool:
     Returns:
         Whether the gate refused the model that needs the patch, and let the other one through.
     """
-    console = Console()
-    console.width = min(console.width, _WIDTH)
+    console = Console(highlight=False)
     shortcut, honest = _train_both(console, out, epochs, seed)
     told_apart = shortcut.checkpoint is None and honest.checkpoint is not None
-    console.print()
-    console.print(comparison(shortcut, honest, out))
+    console.print("", comparison(shortcut, honest), sep="\n")
     console.print(_conclusion(shortcut, honest) if told_apart else "[bold]The gate did not tell the two apart.[/]")
-    # Not wrapped, for it is to be copied.
-    command = f"tensorboard --logdir {out} --samples_per_plugin images=1000"
-    console.print(f"\nSee what they look at:\n  [bold]{command}[/]", soft_wrap=True, highlight=False)
+    if honest.checkpoint is not None:
+        _print_plain(console, f"\nThe honest checkpoint:\n  {honest.checkpoint}")
+    _print_plain(console, f"\nSee what they look at:\n  tensorboard --logdir {out} --samples_per_plugin images=1000")
     return told_apart
 
 
-def comparison(shortcut: Result, honest: Result, out: Path) -> Table:
+def comparison(shortcut: Result, honest: Result) -> Table:
     """Put the numbers of the two runs side by side.
-
-    Args:
-        shortcut: The run with the telling patch.
-        honest: The run with the random one.
-        out: The directory that checkpoints are named relative to.
 
     Returns:
         The table.
     """
     both = (shortcut, honest)
-    table = Table(title="Relevance in the patch: its share, over the patch's share of the image (chance is 1)")
+    table = Table(caption="The relevance is relative to the patch's area: 1 is chance.")
     table.add_column("")
     for result in both:
         table.add_column(result.name, style="red" if result.checkpoint is None else "green", overflow="fold")
     table.add_row("validation accuracy", *(_percent(result.last.accuracy) for result in both))
     table.add_row("relevance in the patch", *(f"{result.last.relevance:.2f}" for result in both))
     table.add_row(f"gate: relevance <= {MOST_RELEVANCE:g}", *(_gate(result) for result in both))
-    table.add_row("checkpoint", *(_checkpoint(result, out) for result in both), end_section=True)
-    table.add_row("accuracy, patch in another corner", *(_percent(result.moved) for result in both))
-    table.add_row("accuracy, patch of random gray", *(_percent(result.redrawn) for result in both), end_section=True)
+    table.add_row("checkpoint", *(result.checkpoint.name if result.checkpoint else "none" for result in both))
+    table.add_section()
+    table.add_row("accuracy, patch moved", *(_percent(result.moved) for result in both))
+    table.add_row("accuracy, patch random", *(_percent(result.redrawn) for result in both))
+    table.add_section()
     table.add_row("seconds", *(f"{result.seconds:.0f}" for result in both))
     return table
 
@@ -85,7 +79,7 @@ def _train(progress: Progress, name: Name, out: Path, epochs: int, seed: int) ->
         epochs,
         seed,
         on_step=lambda share: progress.update(task, completed=share),
-        on_validation=lambda validation: progress.console.print(_line(validation), highlight=False),
+        on_validation=lambda validation: progress.console.print(_line(validation)),
     )
 
 
@@ -93,26 +87,27 @@ def _line(validation: Validation) -> str:
     gate = "[green]open[/]" if validation.gate_open else "[red]closed[/]"
     return (
         f"  epoch {validation.epoch}   validation accuracy {_percent(validation.accuracy)}"
-        f"   relevance in the patch {validation.relevance:5.2f}   gate {gate}"
+        f"   relevance in patch {validation.relevance:5.2f}   gate {gate}"
     )
 
 
 def _conclusion(shortcut: Result, honest: Result) -> str:
     return (
-        f"Validation alone would keep the [red]shortcut[/] ({_percent(shortcut.last.accuracy)}), and lose"
-        f" {100 * (shortcut.last.accuracy - shortcut.moved):.0f} points when the patch moves; the gate kept the"
-        f" [green]honest[/] model, which loses {100 * (honest.last.accuracy - honest.moved):.0f}."
+        f"By validation accuracy the [red]shortcut[/] is fine: {_percent(shortcut.last.accuracy)}. Move the patch, and"
+        f" it is {_percent(shortcut.moved)}. The gate refused it at every epoch, and kept the [green]honest[/] model,"
+        f" which stays at {_percent(honest.moved)}."
     )
+
+
+def _print_plain(console: Console, text: str) -> None:
+    # Not wrapped, for paths and commands are to be copied.
+    console.print(text, soft_wrap=True, markup=False)
 
 
 def _gate(result: Result) -> str:
     times = sum(validation.gate_open for validation in result.validations)
     total = len(result.validations)
     return f"open at {times} of {total}" if times else f"closed at {total} of {total}"
-
-
-def _checkpoint(result: Result, out: Path) -> str:
-    return "none" if result.checkpoint is None else str(result.checkpoint.relative_to(out.resolve()))
 
 
 def _percent(share: float) -> str:

@@ -44,11 +44,11 @@ class CompletenessGap(AttributionMetric):
     higher_is_better = False
 
     @classmethod
-    def missing(cls, method: Method, space: Place, probe: ProbeSet) -> str | None:  # noqa: ARG003, D102
+    def missing(cls, method: Method, space: Place, probe: ProbeSet) -> str | None:
         complete = method.complete and method.contributes
         return None if complete else f"{method.name} is not complete: its attributions need not add up"
 
-    def per_sample(self, evaluation: Evaluation) -> Tensor:  # noqa: D102
+    def per_sample(self, evaluation: Evaluation) -> Tensor:
         attribution = evaluation.attribution
         if attribution.delta is None or attribution.span is None:
             raise ValueError(f"{attribution.method} gives no convergence delta: it is not a complete method.")

@@ -36,7 +36,7 @@ class DeletionAUC(AttributionMetric):
     higher_is_better = False
     yardstick = True
 
-    def per_sample(self, evaluation: Evaluation) -> Tensor:  # noqa: D102
+    def per_sample(self, evaluation: Evaluation) -> Tensor:
         return area_under_curve(evaluation.curves[0])
 
 
@@ -53,7 +53,7 @@ class InsertionAUC(AttributionMetric):
     higher_is_better = True
     yardstick = True
 
-    def per_sample(self, evaluation: Evaluation) -> Tensor:  # noqa: D102
+    def per_sample(self, evaluation: Evaluation) -> Tensor:
         return area_under_curve(evaluation.curves[1])
 
 
@@ -70,6 +70,6 @@ class SRG(AttributionMetric):
     higher_is_better = True
     yardstick = True
 
-    def per_sample(self, evaluation: Evaluation) -> Tensor:  # noqa: D102
+    def per_sample(self, evaluation: Evaluation) -> Tensor:
         deletion, insertion = evaluation.curves
         return area_under_curve(insertion) - area_under_curve(deletion)

@@ -34,5 +34,5 @@ class DegenerateRate(AttributionMetric):
 
     higher_is_better = False
 
-    def per_sample(self, evaluation: Evaluation) -> Tensor:  # noqa: D102
+    def per_sample(self, evaluation: Evaluation) -> Tensor:
         return is_degenerate(evaluation.scores)

@@ -20,7 +20,7 @@ class Drift(AttributionMetric):
 
     higher_is_better = None
 
-    def per_sample(self, evaluation: Evaluation) -> Tensor:  # noqa: D102
+    def per_sample(self, evaluation: Evaluation) -> Tensor:
         if evaluation.previous is None:
             return torch.full((evaluation.scores.shape[0],), torch.nan)
         return 1 - map_similarity(evaluation.scores, evaluation.previous.to(evaluation.scores.device))

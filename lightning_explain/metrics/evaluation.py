@@ -86,7 +86,7 @@ class RandomEvaluation:
         """Independent normal numbers (n, D)."""
         problem = self.perturbations.problem
         generator = torch.Generator().manual_seed(self.seed)
-        drawn = torch.randn(problem.samples, self.perturbations.features.count, generator=generator)
+        drawn = torch.randn(problem.samples, self.perturbations.features.count, generator=generator, dtype=torch.float32)
         return drawn.to(problem.z[0].device)
 
     @property

@@ -55,11 +55,11 @@ class Infidelity(AttributionMetric):
     higher_is_better = False
     yardstick = True
 
-    def __init__(self, normalize: bool = True, **kwargs: Any) -> None:  # noqa: ANN401
+    def __init__(self, normalize: bool = True, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.normalize = normalize
 
-    def per_sample(self, evaluation: Evaluation) -> Tensor:  # noqa: D102
+    def per_sample(self, evaluation: Evaluation) -> Tensor:
         perturbations, contributions = evaluation.perturbations, evaluation.contributions
         foretold = contributions @ perturbations.masks.T.to(contributions.dtype)
         return infidelity(foretold, perturbations.drops, normalize=self.normalize)

@@ -74,19 +74,19 @@ class _RegionMetric(AttributionMetric):
 
     higher_is_better = True
 
-    def __init__(self, enrichment: bool = True, artefact: bool = False, **kwargs: Any) -> None:  # noqa: ANN401
+    def __init__(self, enrichment: bool = True, artefact: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.enrichment, self.artefact = enrichment, artefact
 
     @classmethod
-    def missing(cls, method: Method, space: Place, probe: ProbeSet) -> str | None:  # noqa: D102
+    def missing(cls, method: Method, space: Place, probe: ProbeSet) -> str | None:
         if probe.mask is None:
             return "the probe set has no mask; pass mask= to it"
         if isinstance(space, Layer):
             return f"{method.name}{space} lives at a layer, the mask at the input"
         return None
 
-    def per_sample(self, evaluation: Evaluation) -> Tensor:  # noqa: D102
+    def per_sample(self, evaluation: Evaluation) -> Tensor:
         if evaluation.mask is None:
             raise ValueError(f"{self.name} needs a mask, and the probe set has none.")
         share = self.share(evaluation.scores, evaluation.mask)
@@ -113,7 +113,7 @@ class RelevanceMass(_RegionMetric):
     L. Arras, A. Osman, W. Samek: CLEVR-XAI. arXiv:2003.07258, 2022.
     """
 
-    def share(self, scores: Tensor, mask: Tensor) -> Tensor:  # noqa: D102
+    def share(self, scores: Tensor, mask: Tensor) -> Tensor:
         return relevance_mass(scores, mask)
 
 
@@ -127,5 +127,5 @@ class RelevanceRank(_RegionMetric):
     L. Arras, A. Osman, W. Samek: CLEVR-XAI. arXiv:2003.07258, 2022.
     """
 
-    def share(self, scores: Tensor, mask: Tensor) -> Tensor:  # noqa: D102
+    def share(self, scores: Tensor, mask: Tensor) -> Tensor:
         return relevance_rank(scores, mask)

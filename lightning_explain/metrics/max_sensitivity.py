@@ -46,13 +46,13 @@ class MaxSensitivity(AttributionMetric):
 
     higher_is_better = False
 
-    def __init__(self, copies: int = 4, radius: float = 0.1, seed: int = 0, **kwargs: Any) -> None:  # noqa: ANN401
+    def __init__(self, copies: int = 4, radius: float = 0.1, seed: int = 0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if copies < 1 or radius <= 0:
             raise ValueError(f"copies must be at least 1 and radius positive, got {copies} and {radius}.")
         self.copies, self.radius, self.seed = copies, radius, seed
 
-    def per_sample(self, evaluation: Evaluation) -> Tensor:  # noqa: D102
+    def per_sample(self, evaluation: Evaluation) -> Tensor:
         method, problem = evaluation.explainer.method, evaluation.explainer.at_place(evaluation.problem)
         original = method(problem) if evaluation.explainer.coarse else evaluation.attribution.point
         noise = uniform(problem.inputs, self.radius, self.seed)

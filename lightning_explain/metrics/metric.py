@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from lightning_explain.attribution.methods import Method
     from lightning_explain.attribution.place import Place
-    from lightning_explain.metrics.evaluation import Evaluation
+    from lightning_explain.metrics.evaluation import Evaluation, RandomEvaluation
     from lightning_explain.probe import ProbeSet
 
 
@@ -86,14 +86,14 @@ class AttributionMetric(Metric):
     yardstick: ClassVar[bool] = False
     """Whether random attributions are scored too: a faithfulness score means little without them."""
 
-    def __init__(self, **kwargs: Any) -> None:  # noqa: ANN401  (torchmetrics checks them)
+    def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         # A state name of its own: MetricCollection merges metrics whose states look equal.
         self.add_state(self._state, default=[], dist_reduce_fx="cat")
 
-    def update(self, evaluation: Evaluation) -> None:
+    def update(self, evaluation: Evaluation | RandomEvaluation) -> None:
         """Score every sample of ``evaluation``."""
-        getattr(self, self._state).append(self.per_sample(evaluation).detach())
+        getattr(self, self._state).append(self.per_sample(evaluation).detach())  # type: ignore[arg-type]  # yardsticks use what both have
 
     def compute(self) -> Tensor:
         """The mean over the samples for which the metric is defined.
@@ -101,7 +101,7 @@ class AttributionMetric(Metric):
         Returns:
             A 0-d tensor, NaN if there is none.
         """
-        return torch.tensor(self.score().mean)
+        return torch.tensor(self.score().mean, dtype=torch.float32)
 
     def score(self) -> Score:
         """The mean, its standard error, and the score of every sample seen.
@@ -109,12 +109,10 @@ class AttributionMetric(Metric):
         Returns:
             The score.
         """
-        states: Sequence[Tensor] = getattr(self, self._state)
+        states: list[Tensor] = getattr(self, self._state)
         return Score.of(dim_zero_cat(states) if len(states) else torch.empty(0), self.higher_is_better)
 
-    def plot(
-        self, val: Tensor | Sequence[Tensor] | None = None, ax: Axes | None = None
-    ) -> tuple[Figure, Axes]:
+    def plot(self, val: Tensor | Sequence[Tensor] | None = None, ax: Axes | None = None) -> tuple[Figure, Axes]:
         """Plot one or several values.
 
         Args:
@@ -127,7 +125,7 @@ class AttributionMetric(Metric):
         return self._plot(val, ax)  # type: ignore[return-value]
 
     @classmethod
-    def missing(cls, method: Method, space: Place, probe: ProbeSet) -> str | None:  # noqa: ARG003
+    def missing(cls, method: Method, space: Place, probe: ProbeSet) -> str | None:
         """Why the metric cannot score attributions of this method, living at ``space``, of this probe set.
 
         Returns:

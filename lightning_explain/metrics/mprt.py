@@ -27,7 +27,7 @@ class MPRT(AttributionMetric):
 
     higher_is_better = False
 
-    def per_sample(self, evaluation: Evaluation) -> Tensor:  # noqa: D102
+    def per_sample(self, evaluation: Evaluation) -> Tensor:
         if evaluation.randomised is None:
             raise ValueError("mprt needs the attributions of the model with random parameters.")
         return map_similarity(evaluation.scores.abs(), evaluation.randomised.to(evaluation.scores.device).abs())
@@ -74,11 +74,11 @@ def _draw(module: nn.Module, name: str, parameter: nn.Parameter, generator: torc
     weight = parameter if parameter.ndim > 1 else _weight_of(module, name)
     if weight is not None:
         bound = 1 / math.sqrt(max(1, weight[0].numel()))
-        values = (2 * torch.rand(parameter.shape, generator=generator) - 1) * bound
+        values = (2 * torch.rand(parameter.shape, generator=generator, dtype=torch.float32) - 1) * bound
     elif name in {"weight", "bias"}:
         values = torch.full(parameter.shape, float(name == "weight"))
     else:
-        values = torch.randn(parameter.shape, generator=generator) * 0.02
+        values = torch.randn(parameter.shape, generator=generator, dtype=torch.float32) * 0.02
     return nn.Parameter(values.to(parameter), requires_grad=False)
 
 

@@ -54,7 +54,7 @@ class Perturbations:
         generator = torch.Generator().manual_seed(self.seed)
         cell = self.features.cells(self.cells)
         count = int(cell.max()) + 1
-        order = torch.rand(self.removals, count, generator=generator).argsort(dim=1)
+        order = torch.rand(self.removals, count, generator=generator, dtype=torch.float32).argsort(dim=1)
         chosen = torch.zeros(self.removals, count, dtype=torch.bool)
         chosen.scatter_(1, order[:, : max(1, round(self.share * count))], value=True)
         return chosen[:, cell].to(self._device)
@@ -76,7 +76,9 @@ class Perturbations:
             baseline to the input; (n, steps + 1) each, at equal shares of the features.
         """
         order = scores.argsort(dim=1, descending=True, stable=True)
-        rank = torch.empty_like(order).scatter_(1, order, torch.arange(order.shape[1], device=order.device).expand_as(order))
+        rank = torch.empty_like(order).scatter_(
+            1, order, torch.arange(order.shape[1], device=order.device).expand_as(order)
+        )
         inner = torch.arange(1, self.steps, device=order.device)
         counts = (inner * order.shape[1] / self.steps).round().long()
 

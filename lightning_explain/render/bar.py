@@ -5,11 +5,10 @@ from functools import lru_cache
 import numpy as np
 
 from lightning_explain.render.colors import heat
-from lightning_explain.render.layout import blank
+from lightning_explain.render.layout import EDGE, blank
 from lightning_explain.render.text import NOTE, line
 
 _HEIGHT, _GAP, _SPACING = 8, 2, 8
-_EDGE = (200, 203, 209)
 
 
 @lru_cache(maxsize=64)
@@ -28,7 +27,7 @@ def color_bar(scale: float, width: int) -> np.ndarray:
     outer = max(labels[0].shape[1], labels[2].shape[1])
     width = max(width, 2 * (outer + _SPACING) + labels[1].shape[1])
     block = blank(_HEIGHT + _GAP + labels[0].shape[0], width)
-    block[:_HEIGHT] = _EDGE
+    block[:_HEIGHT] = EDGE
     block[1 : _HEIGHT - 1, 1:-1] = heat(np.linspace(-scale, scale, width - 2), scale)
     for label, anchor in zip(labels, (0.0, 0.5, 1.0), strict=True):
         left = round((width - label.shape[1]) * anchor)

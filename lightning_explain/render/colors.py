@@ -98,7 +98,7 @@ def relative(attributions: np.ndarray) -> np.ndarray:
     which 1 is what every value would have if relevance were spread evenly.
 
     Args:
-        attributions: (n, ...).
+        attributions: (n, ...). Sum those of an image over its channels first, as they are drawn.
 
     Returns:
         float64 of the same shape; samples without any relevance stay zero, and NaN stays NaN.
@@ -114,8 +114,8 @@ def relative(attributions: np.ndarray) -> np.ndarray:
 def _levels(values: np.ndarray, scale: float) -> np.ndarray:
     if not (math.isfinite(scale) and scale > 0):
         raise ValueError(f"The color scale must be a positive finite number such as fixed_scale(values), got {scale}.")
-    # Float64: dividing by a tiny scale must saturate, not overflow.
-    shares = np.clip(np.asarray(values, dtype=np.float64) / scale, -1, 1)
+    # Clipped before it is divided: by a tiny scale, large values would overflow.
+    shares = np.clip(np.asarray(values, dtype=np.float64), -scale, scale) / scale
     levels = np.rint(np.copysign(np.abs(shares) ** _EXPONENT, shares) * _HALF) + _HALF
     return np.where(np.isnan(shares), _NAN_LEVEL, levels).astype(np.uint8)
 
@@ -143,6 +143,6 @@ def _opacity() -> np.ndarray:
 
 
 def _frozen(colors: np.ndarray) -> np.ndarray:
-    table = np.rint(np.clip(colors, 0, 255)).astype(np.uint8)
+    table: np.ndarray = np.rint(np.clip(colors, 0, 255)).astype(np.uint8)
     table.flags.writeable = False
     return table

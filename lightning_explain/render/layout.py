@@ -8,6 +8,7 @@ from PIL import Image
 
 # A grey level: one number, since filling with a color takes twenty times as long.
 BACKGROUND = 255
+EDGE = 205
 EMPTY = np.zeros((0, 0, 3), dtype=np.uint8)
 
 
@@ -44,6 +45,17 @@ def framed(block: np.ndarray, margin: int) -> np.ndarray:
     """
     canvas = blank(block.shape[0] + 2 * margin, block.shape[1] + 2 * margin)
     canvas[margin : margin + block.shape[0], margin : margin + block.shape[1]] = block
+    return canvas
+
+
+def edged(image: np.ndarray) -> np.ndarray:
+    """Draw a hairline around an image, so that its white parts end somewhere.
+
+    Returns:
+        A block larger by one pixel on every side.
+    """
+    canvas = np.full((image.shape[0] + 2, image.shape[1] + 2, 3), EDGE, dtype=np.uint8)
+    canvas[1:-1, 1:-1] = image
     return canvas
 
 

@@ -1,16 +1,13 @@
 """A finished picture: what the loggers write."""
 
-import struct
-import zlib
 from dataclasses import dataclass
+from io import BytesIO
 
 import numpy as np
+from PIL import Image
 
-_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_COMPRESS_LEVEL = 3
-_EIGHT_BIT_RGB = (8, 2, 0, 0, 0)
-# The filters of a PNG's rows: as it is, and difference to the row above.
-_NONE, _UP = 0, 2
+# Pictures are written at every validation: speed counts more than size.
+_COMPRESS_LEVEL = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,24 +51,10 @@ def require_image(image: np.ndarray, what: str) -> None:
 def png(image: np.ndarray) -> bytes:
     """Encode an image, uint8 (height, width, 3), as PNG.
 
-    Of twice the speed and four fifths of the size of Pillow's fastest level on enlarged pixels, since most rows
-    repeat the row above: Pillow tries five filters per row, here the one that makes such a row zero is known.
-
     Returns:
         The file's bytes; decoding them gives ``image`` again, exactly.
     """
     require_image(image, "A PNG's image")
-    height, width, _ = image.shape
-    pixels = np.ascontiguousarray(image).reshape(height, -1)
-    fresh = np.ones(height, dtype=bool)
-    fresh[1:] = (pixels[1:] != pixels[:-1]).any(axis=1)
-    rows = np.zeros((height, 1 + 3 * width), dtype=np.uint8)
-    rows[:, 0] = np.where(fresh, _NONE, _UP)
-    rows[fresh, 1:] = pixels[fresh]
-    header = struct.pack(">IIBBBBB", width, height, *_EIGHT_BIT_RGB)
-    data = zlib.compress(rows.tobytes(), _COMPRESS_LEVEL)
-    return _SIGNATURE + _chunk(b"IHDR", header) + _chunk(b"IDAT", data) + _chunk(b"IEND", b"")
-
-
-def _chunk(kind: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+    file = BytesIO()
+    Image.fromarray(image).save(file, format="png", compress_level=_COMPRESS_LEVEL)
+    return file.getvalue()

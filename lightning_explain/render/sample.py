@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lightning_explain.render.bar import color_bar
-from lightning_explain.render.layout import EMPTY, fit, framed, table
+from lightning_explain.render.layout import EMPTY, edged, fit, framed, table
 from lightning_explain.render.picture import Picture, require_image
 from lightning_explain.render.text import HEADLINE, NOTE, TITLE, paragraph
 
@@ -71,7 +71,7 @@ def sample_picture(tag: str, tiles: Sequence[Tile], captions: Sequence[str] = ()
 
 def _bands(tiles: Sequence[Tile]) -> list[list[np.ndarray]]:
     # Four rows of blocks: titles, images, color bars and notes.
-    images = [fit(tile.image, _SMALLEST, _LARGEST) for tile in tiles]
+    images = [edged(fit(tile.image, _SMALLEST, _LARGEST)) for tile in tiles]
     widths = [max(image.shape[1], _TEXT_WIDTH) for image in images]
     return [
         [paragraph(tile.title, width, TITLE) for tile, width in zip(tiles, widths, strict=True)],

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from lightning_explain.render.bar import color_bar
-from lightning_explain.render.layout import EMPTY, fit, framed, table
+from lightning_explain.render.layout import EMPTY, edged, fit, framed, table
 from lightning_explain.render.picture import Picture, require_image
 from lightning_explain.render.text import HEADLINE, NOTE, paragraph
 
 _SMALLEST, _LARGEST = 64, 112
-_MARGIN, _GAP = 14, 6
+_MARGIN, _GAP = 14, 5
 _ROW_NAME_WIDTH = 120
 _SMALLEST_TITLE_WIDTH = 72
 _TITLE_WIDTH = 420
@@ -40,7 +40,7 @@ def contact_sheet(
         The picture.
     """
     _check(tag, columns, row_names)
-    images = [[fit(image, _SMALLEST, _LARGEST) for image in column] for _, column in columns]
+    images = [[edged(fit(image, _SMALLEST, _LARGEST)) for image in column] for _, column in columns]
     widths = [max(_SMALLEST_TITLE_WIDTH, *(image.shape[1] for image in column)) for column in images]
     titles = [paragraph(name, width, NOTE) for (name, _), width in zip(columns, widths, strict=True)]
     names = [paragraph(name, _ROW_NAME_WIDTH, NOTE) for name in row_names]

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -16,7 +18,7 @@ def test_the_bar_runs_from_minus_to_plus_scale():
 def test_the_numbers_never_touch(scale):
     inked = (color_bar(scale, 10)[10:] < 255).any(axis=(0, 2))
     changes = np.flatnonzero(np.diff(inked.astype(int)))
-    gaps = [end - start for start, end in zip(changes[:-1], changes[1:], strict=True) if not inked[start + 1]]
+    gaps = [end - start for start, end in pairwise(changes) if not inked[start + 1]]
     assert sum(gap >= 6 for gap in gaps) == 2
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from lightning_explain.render.layout import EMPTY, fit, framed, table
+from lightning_explain.render.layout import EDGE, EMPTY, edged, fit, framed, table
 
 
 def block(height, width, level):
@@ -34,6 +34,13 @@ def test_framed_adds_a_margin():
     assert made.shape == (10, 11, 3)
     assert (made[4:6, 4:7] == 9).all()
     assert (made == 255).sum() == made.size - 18
+
+
+def test_edged_draws_a_line_around_the_image():
+    made = edged(block(2, 3, 9))
+    assert made.shape == (4, 5, 3)
+    assert (made[1:-1, 1:-1] == 9).all()
+    assert (made == EDGE).sum() == made.size - 18
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@ import pytest
 
 from lightning_explain.render import Tile, sample_picture, tiles
 from lightning_explain.render.bar import color_bar
-from lightning_explain.render.layout import fit
+from lightning_explain.render.layout import edged, fit
 from lightning_explain.render.text import HEADLINE, NOTE, TITLE, line, wrapped
 
 LONG = "attribution of the class 'golden retriever' (n02099601) · predicted 'flat-coated retriever' (51.3 %) " * 3
@@ -32,8 +32,8 @@ def test_every_tile_and_every_text_is_in_the_picture():
     ]
     picture = sample_picture("a/b", drawn, ["sample_03 · label 7", "step 9"], "*what*")
     assert (picture.tag, picture.description) == ("a/b", "*what*")
-    blocks = [fit(tile.image, 112, 224) for tile in drawn]
-    blocks += [line(tile.title, TITLE) for tile in drawn] + [color_bar(0.5, 112), line("insertion 0.71", NOTE)]
+    blocks = [edged(fit(tile.image, 112, 224)) for tile in drawn]
+    blocks += [line(tile.title, TITLE) for tile in drawn] + [color_bar(0.5, 114), line("insertion 0.71", NOTE)]
     blocks += [line("sample_03 · label 7", HEADLINE), line("step 9", NOTE)]
     assert all(contains(picture.image, block) for block in blocks)
     assert ink(picture.image) == sum(map(ink, blocks))
@@ -49,7 +49,7 @@ def test_nothing_is_cut_off_and_nothing_overlaps(count):
     # Ink that was cut off or drawn over would be missing.
     expected = 0
     for tile in drawn:
-        fitted = fit(tile.image, 112, 224)
+        fitted = edged(fit(tile.image, 112, 224))
         width = max(132, fitted.shape[1])
         expected += ink(fitted) + ink(color_bar(tile.scale, fitted.shape[1]))
         expected += sum(ink(line(part, TITLE)) for part in wrapped(tile.title, width, TITLE))

@@ -13,7 +13,9 @@ def ink(block):
 
 
 @pytest.mark.parametrize("style", STYLES)
-@pytest.mark.parametrize("text", ["sample_03 · label 7", "jÅgy|ÿ", "(98.1 %)", "f", "Ấ\u0301 ǺẪ", "x\u2009×"])
+@pytest.mark.parametrize(
+    "text", ["sample_03 · label 7", "jÅgy|ÿ", "(98.1 %)", "f", "Ấ\u0301 ǺẪ", "x\u2009\N{MULTIPLICATION SIGN}"]
+)
 def test_a_line_holds_all_of_its_text(text, style):
     canvas = Image.new("L", (900, 200))
     font = text_module._font(style.size, style.bold)

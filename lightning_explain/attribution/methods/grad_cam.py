@@ -31,10 +31,10 @@ class GradCAM(Method):
     layer: str | None = None
     signed: bool = False
 
-    def place(self) -> Place | None:  # noqa: D102
+    def place(self) -> Place | None:
         return None if self.layer is None else Layer(self.layer)
 
-    def __call__(self, problem: Problem) -> Point:  # noqa: D102
+    def __call__(self, problem: Problem) -> Point:
         return tuple(self._map(z, gradient) for z, gradient in zip(problem.z, problem.gradient(), strict=True))
 
     def _map(self, activation: Tensor, gradient: Tensor) -> Tensor:

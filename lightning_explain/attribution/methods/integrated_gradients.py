@@ -48,10 +48,10 @@ class IntegratedGradients(Method):
             raise ValueError(f"n_steps must be at least {least} for {self.quadrature}, got {self.n_steps}.")
 
     @property
-    def contributes(self) -> bool:  # noqa: D102
+    def contributes(self) -> bool:
         return self.multiply_by_inputs
 
-    def __call__(self, problem: Problem) -> Point:  # noqa: D102
+    def __call__(self, problem: Problem) -> Point:
         nodes, weights = (torch.from_numpy(values) for values in quadrature(self.quadrature, self.n_steps))
         differences = tuple(z - z0 for z, z0 in zip(problem.z, problem.z0, strict=True))
 

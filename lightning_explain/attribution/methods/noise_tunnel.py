@@ -51,17 +51,17 @@ class NoiseTunnel(Method):
             raise ValueError(f"stdev must not be negative, got {self.stdev}.")
 
     @property
-    def contributes(self) -> bool:  # noqa: D102
+    def contributes(self) -> bool:
         return self.method.contributes
 
     @property
-    def coarse(self) -> bool:  # type: ignore[override]  # noqa: D102
+    def coarse(self) -> bool:  # type: ignore[override]
         return self.method.coarse
 
-    def place(self) -> Place | None:  # noqa: D102
+    def place(self) -> Place | None:
         return self.method.place()
 
-    def __call__(self, problem: Problem) -> Point:  # noqa: D102
+    def __call__(self, problem: Problem) -> Point:
         moments = _Moments(self.statistic, self.n_samples)
         noise = gaussian(problem.inputs, self.stdev, self.seed)
         for rows, copies, attribution in noisy_attributions(problem, self.method, self.n_samples, noise):

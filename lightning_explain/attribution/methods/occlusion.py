@@ -48,7 +48,7 @@ class Occlusion(Method):
             if any(size is not None and size < 1 for size in sizes):
                 raise ValueError(f"The {name} must be at least 1 in every dimension, got {value}.")
 
-    def __call__(self, problem: Problem) -> Point:  # noqa: D102
+    def __call__(self, problem: Problem) -> Point:
         return tuple(self._occlude(problem, i) for i in range(len(problem.z)))
 
     def _occlude(self, problem: Problem, which: int) -> Tensor:
