@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -67,7 +66,7 @@ class AttributionCheckpoint(ModelCheckpoint):
                                    ^
     """
 
-    def __init__(self, *args: Any, gate: str | Iterable[str], name: str = "gate", **kwargs: Any) -> None:
+    def __init__(self, *args: Any, gate: str | Iterable[str], name: str = "gate", **kwargs: Any) -> None:  # noqa: ANN401
         super().__init__(*args, **kwargs)
         self.judge = Judge(gate, name)
         self.verdict: Verdict | None = None
@@ -84,7 +83,7 @@ class AttributionCheckpoint(ModelCheckpoint):
     @property
     def verdicts_path(self) -> str:
         """The file of verdicts; known from ``setup`` on."""
-        return os.path.join(self.dirpath or "", f"{self.judge.name}_verdicts.json")
+        return f"{self.dirpath or '.'}/{self.judge.name}_verdicts.json"
 
     @override
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:

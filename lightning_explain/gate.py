@@ -5,7 +5,6 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from operator import ge, gt, le, lt
-from typing import Any
 
 from lightning_explain.registry import unknown
 
@@ -296,5 +295,5 @@ def _sample(value: Value) -> str:
     return f" (n = {value.n}, {value.undefined} undefined)" if value.undefined else f" (n = {value.n})"
 
 
-def _finite(value: Any) -> Any:
+def _finite(value: object) -> object:
     return None if isinstance(value, float) and not math.isfinite(value) else value

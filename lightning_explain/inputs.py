@@ -85,9 +85,9 @@ def is_continuous(tensor: Tensor) -> bool:
     """Whether gradients with respect to ``tensor`` can exist.
 
     Returns:
-        True for floating point and complex tensors.
+        True for floating point tensors.
     """
-    return tensor.is_floating_point() or tensor.is_complex()
+    return tensor.is_floating_point()
 
 
 def first_floating(inputs: Inputs) -> Tensor:

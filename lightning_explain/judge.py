@@ -124,8 +124,7 @@ class Judge:
         return [monitor for monitor in named if monitor is not None] or list(self._monitors)
 
     def _monitor_of(self, score: str) -> AttributionMonitor | None:
-        owners = [monitor for monitor in self._monitors if score.startswith(f"{monitor.name}/")]
-        return max(owners, key=lambda monitor: len(monitor.name), default=None)
+        return next((monitor for monitor in self._monitors if score.startswith(f"{monitor.name}/")), None)
 
     def _require_own_name(self, trainer: Trainer) -> None:
         judges = [getattr(callback, "judge", None) for callback in _callbacks(trainer)]

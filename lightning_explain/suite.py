@@ -22,7 +22,7 @@ from lightning_explain.attribution.target import probability_readout, resolve_ta
 from lightning_explain.inputs import Inputs, is_continuous, leaves, rebuild
 from lightning_explain.metrics import METRICS, AttributionMetric, Score
 from lightning_explain.metrics.evaluation import Evaluation, RandomEvaluation
-from lightning_explain.metrics.localisation import RelevanceMass, RelevanceRank
+from lightning_explain.metrics.localisation import RegionMetric
 from lightning_explain.metrics.mprt import MPRT, randomised
 from lightning_explain.metrics.perturbation import Perturbations
 from lightning_explain.probe import ProbeSet
@@ -116,7 +116,7 @@ class Suite:
     seed: int = 0
     explainers: tuple[Explainer, ...] = field(default=(), init=False)
     _spaces: dict[str, Place] = field(default_factory=dict, init=False, repr=False)
-    _random_maps: dict[str, Tensor] = field(default_factory=dict, init=False, repr=False)
+    _random_maps: dict[str, tuple[Tensor | None, Tensor]] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         self._methods = [_method(spec) for spec in self.methods]
@@ -128,8 +128,8 @@ class Suite:
         if len(set(names)) < len(names):
             raise ValueError(f"Every metric can be there once, got {names}.")
         for metric in self._metrics:
-            if isinstance(metric, (RelevanceMass, RelevanceRank)) and self.probe.mask is None:
-                raise ValueError(f"The metric {metric.name!r} needs a mask; pass mask= to the probe set.")
+            if isinstance(metric, RegionMetric):
+                _check_region(metric, self.probe)
 
     def prepare(self, model: nn.Module) -> None:
         """Try every method on a sample, so that what is wrong is said before the training begins.
@@ -149,6 +149,8 @@ class Suite:
             # A coarse map comes to live at the input, if it could be upsampled.
             self._spaces = {chosen.name: chosen(problem).place for chosen in explainers}
         self.explainers = explainers
+        self._random_maps.clear()  # they belong to one architecture
+        self._require_different_places()
         self._require_use()
 
     def score_names(self, prefix: str) -> tuple[str, ...]:
@@ -230,11 +232,13 @@ class Suite:
         return Explained(chosen.name, _on_cpu(evaluation.attribution), evaluation.scores.cpu(), scores)
 
     def _randomised(self, chosen: Explainer, problem: Problem) -> Tensor:
-        if chosen.name not in self._random_maps:
+        target, maps = self._random_maps.get(chosen.name, (None, None))
+        if maps is None or not _same(target, problem.target):  # a predicted target changes as the model learns
             with randomised(problem.model, self.seed):
                 attribution = chosen(replace(problem))  # a copy: what the problem remembers is of the true model
-            self._random_maps[chosen.name] = self._features(chosen, problem, attribution).cpu()
-        return self._random_maps[chosen.name]
+            maps = self._features(chosen, problem, attribution).cpu()
+            self._random_maps[chosen.name] = problem.target, maps
+        return maps
 
     def _pose(self, model: nn.Module, probe: ProbeSet, inputs: Inputs | None) -> Problem:
         return pose(
@@ -271,7 +275,7 @@ class Suite:
         except KeyError as error:
             raise ValueError(error.args[0]) from None
         # Every rank scores the whole probe set: gathering would count each sample once for every rank.
-        if issubclass(chosen, (RelevanceMass, RelevanceRank)):
+        if issubclass(chosen, RegionMetric):
             return chosen(artefact=self.probe.region == "artefact", sync_on_compute=False)
         return chosen(sync_on_compute=False)
 
@@ -288,6 +292,15 @@ class Suite:
     def _places(self) -> list[Place]:
         return list({str(place): place for place in self._spaces.values()}.values())
 
+    def _require_different_places(self) -> None:
+        for place in self._spaces.values():
+            same = [other for other in self._spaces.values() if str(other) == str(place) and other != place]
+            if same:
+                raise ValueError(
+                    f"{place!r} and {same[0]!r} would be logged under the same name, 'random{place}'; give one of"
+                    " them a monitor of its own."
+                )
+
     def _require_use(self) -> None:
         for metric in self._metrics:
             reasons = [
@@ -301,6 +314,20 @@ def _method(spec: MethodSpec) -> tuple[Method, Place | None]:
     method, place = spec if isinstance(spec, tuple) else (spec, None)
     chosen, named = parse(method)
     return chosen, place or named
+
+
+def _check_region(metric: RegionMetric, probe: ProbeSet) -> None:
+    if probe.mask is None:
+        raise ValueError(f"The metric {metric.name!r} needs a mask; pass mask= to the probe set.")
+    if metric.artefact != (probe.region == "artefact"):
+        raise ValueError(
+            f"The probe set's mask marks an {probe.region!r}, but the metric {metric.name!r} has"
+            f" artefact={metric.artefact}; one of them has the wrong direction."
+        )
+
+
+def _same(a: Tensor | None, b: Tensor | None) -> bool:
+    return a is b if a is None or b is None else torch.equal(a, b.to(a.device))
 
 
 def _score(metrics: Sequence[AttributionMetric], evaluation: Evaluation | RandomEvaluation) -> dict[str, Score]:

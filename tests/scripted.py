@@ -1,21 +1,25 @@
 """A training run whose scores are known beforehand, for the tests of the gate."""
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
+from lightning_explain.checkpoint import AttributionCheckpoint
 from lightning_explain.metrics import Score
 from lightning_explain.suite import Report
 
 MASS, SRG = "attribution/saliency/relevance_mass", "attribution/saliency/srg"
 NAN = math.nan
 FAILS = "fails"
+GATE = f"{MASS} >= 1.5"
+OPEN, CLOSED = 2.0, 0.8
 
 
 class AttributionMonitor(Callback):
@@ -119,3 +123,20 @@ def fit(path: Path, callbacks: Sequence[Callback], module: LightningModule | Non
     run = trainer(path, callbacks, **options)
     run.fit(module or Module(), loader(), loader(), ckpt_path=ckpt_path)
     return run
+
+
+def checkpoint(path: Path, **options: Any) -> AttributionCheckpoint:
+    return AttributionCheckpoint(**({"dirpath": path / "checkpoints", "gate": [GATE]} | options))
+
+
+def steps(path: Path) -> list[int]:
+    """At which steps there is a checkpoint, by what the files hold."""
+    files = (path / "checkpoints").glob("*.ckpt")
+    return sorted({torch.load(file, weights_only=True)["global_step"] for file in files})
+
+
+def verdicts(path: Path, name: str = "gate") -> list[dict[str, Any]]:
+    def refuse(constant: str) -> NoReturn:
+        raise ValueError(constant)
+
+    return json.loads((path / "checkpoints" / f"{name}_verdicts.json").read_text(), parse_constant=refuse)

@@ -7,14 +7,11 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
-from scripted import FAILS, MASS, NAN, AttributionMonitor, Module, fit, loader, trainer
+from scripted import CLOSED, FAILS, GATE, MASS, NAN, OPEN, AttributionMonitor, Module, fit, loader, trainer
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from lightning_explain.checkpoint import AttributionCheckpoint
 from lightning_explain.stopping import AttributionStopping
-
-GATE = f"{MASS} >= 1.5"
-OPEN, CLOSED = 2.0, 0.8
 
 
 def run(path: Path, stopping: AttributionStopping, *script: Any, **options: Any) -> Trainer:
@@ -95,11 +92,17 @@ def test_sanity_check_and_validate_do_not_count(tmp_path: Path) -> None:
     assert (alone.judged, alone.verdict) == (0, None)
 
 
+def test_sanity_check_does_not_count_for_logged_metrics(tmp_path: Path) -> None:
+    stopping = AttributionStopping("val_loss < 1", patience=1)
+    fit(tmp_path, [AttributionMonitor(None), stopping], Module(0.5), max_epochs=1, num_sanity_val_steps=1)
+    assert (stopping.judged, stopping.wait_count) == (1, 0)
+
+
 def test_fast_dev_run_does_not_stop(tmp_path: Path) -> None:
     stopping = AttributionStopping(GATE, patience=1)
     trained = run(tmp_path, stopping, CLOSED, fast_dev_run=2)
     assert stopping.judged == 1
-    assert not trained.should_stop or stopping.stopping_reason_message is None
+    assert trained.global_step == 2
     assert stopping.stopping_reason_message is None
 
 

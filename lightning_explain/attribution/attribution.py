@@ -10,7 +10,7 @@ from lightning_explain.attribution.place import Place
 from lightning_explain.inputs import Inputs, Point
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Attribution:
     """Attributions of a batch of samples.
 

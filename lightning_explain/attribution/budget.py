@@ -11,6 +11,7 @@ Body = Callable[[slice], None]
 FIRST_CHUNK = 32
 LARGEST_CHUNK = 1024
 WORTHWHILE = 1.1
+OUT_OF_MEMORY = ("out of memory", "not enough memory", "can't allocate memory", "alloc_failed")
 
 
 @dataclass
@@ -68,15 +69,11 @@ class RowBudget:
         while start < total:
             rows = slice(start, min(start + chunk.rows, total))
             began = time.perf_counter()
-            try:
-                body(rows)
-            except RuntimeError as error:
-                if chunk.rows == 1 or not _out_of_memory(error):
-                    raise
+            if _fits(body, rows):
+                self._learn(chunk, rows.stop - rows.start, time.perf_counter() - began)
+                start = rows.stop
+            else:
                 self._shrink(chunk, rows)
-                continue
-            self._learn(chunk, rows.stop - rows.start, time.perf_counter() - began)
-            start = rows.stop
 
     def slices(self, total: int) -> Iterator[slice]:
         """Slices for work that is itself made of :meth:`run` calls, and so not worth timing.
@@ -107,10 +104,21 @@ class RowBudget:
             chunk.rows, chunk.rate = 2 * chunk.rows, rate
 
     def _shrink(self, chunk: _Chunk, rows: slice) -> None:
-        chunk.rows, chunk.settled = max(1, (rows.stop - rows.start) // 2), True
+        chunk.rows, chunk.settled = (rows.stop - rows.start) // 2, True
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
 
+def _fits(body: Body, rows: slice) -> bool:
+    try:
+        body(rows)
+    except RuntimeError as error:
+        if rows.stop - rows.start == 1 or not _out_of_memory(error):
+            raise
+        return False  # not inside the handler may memory be freed: the traceback holds the tensors
+    return True
+
+
 def _out_of_memory(error: RuntimeError) -> bool:
-    return isinstance(error, torch.OutOfMemoryError) or "not enough memory" in str(error)
+    said = str(error).lower()
+    return isinstance(error, torch.OutOfMemoryError) or any(words in said for words in OUT_OF_MEMORY)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from itertools import chain
 
 import torch
 import torch.nn.functional as F
@@ -14,7 +15,7 @@ from lightning_explain.attribution.budget import RowBudget
 from lightning_explain.attribution.guard import borrowed
 from lightning_explain.attribution.methods import METHODS, Method
 from lightning_explain.attribution.model import Forward, call, output
-from lightning_explain.attribution.place import Input, Layer, Place, named_layers
+from lightning_explain.attribution.place import Input, Layer, Neuron, Place, named_layers
 from lightning_explain.attribution.problem import Problem
 from lightning_explain.attribution.target import resolve_target
 from lightning_explain.baseline import Baseline, resolve
@@ -38,7 +39,7 @@ class Explainer:
 
     @property
     def name(self) -> str:
-        """``method``, ``method@layer`` or ``method@layer[index]``: as it is logged, and as users write it."""
+        """``method``, ``method@layer`` (as users write them) or ``method@layer[index]``: as it is logged."""
         return f"{self.method.name}{self.place}"
 
     @property
@@ -80,7 +81,7 @@ class Explainer:
         if not (self.method.complete and self.method.contributes):
             return None, None
         span = problem.value.double() - problem.baseline_value.double()
-        total = torch.stack([leaf.double().flatten(1).sum(dim=1) for leaf in point]).sum(dim=0)
+        total = torch.stack([leaf.double().reshape(len(leaf), -1).sum(dim=1) for leaf in point]).sum(dim=0)
         return total - span, span
 
 
@@ -102,10 +103,11 @@ def explain(
         model: Any module; it is run in evaluation mode.
         inputs: Samples: a tensor, a tuple (passed as positional) or a dict of tensors (as keyword
             arguments), the batch first; they are moved to the model's device.
-        method: A name (see ``METHODS``), ``"name@layer"``, or a method with its parameters.
+        method: A name (see ``METHODS``), ``"name@layer"`` or ``"name@layer:input"``, or a method with
+            its parameters.
         place: ``Input()``, ``Layer(name)`` or ``Neuron(name, index)``; None: the method's own.
         target: The output to explain: ``"predicted"``, ``"label"``, ``"output"`` (one number per
-            sample), an index, or indices for each sample.
+            sample), an index, or indices for each sample. It plays no part where a neuron is explained.
         baseline: ``"zeros"``, ``"mean"``, ``"blur"``, a number, or tensors like the inputs.
         label: Class labels (n,), for ``target="label"``.
         forward: How to call the model, ``(model, inputs) -> outputs``.
@@ -128,7 +130,13 @@ def explain(
     require_finite(inputs)
     with borrowed(model):
         problem = pose(
-            model, inputs, target, baseline=baseline, label=label, forward=forward, budget=RowBudget(max_rows)
+            model,
+            inputs,
+            None if isinstance(place, Neuron) else target,
+            baseline=baseline,
+            label=label,
+            forward=forward,
+            budget=RowBudget(max_rows),
         )
         return explainer(method, problem, place)(problem)
 
@@ -136,20 +144,24 @@ def explain(
 def pose(
     model: nn.Module,
     inputs: Inputs,
-    target: Target,
+    target: Target | None,
     *,
     baseline: Baseline = "zeros",
     label: Tensor | None = None,
     forward: Forward = call,
     budget: RowBudget | None = None,
 ) -> Problem:
-    """Bring samples to the model's device and resolve their target and baseline.
+    """Bring samples to the model's device and resolve their target (None: there is none) and baseline.
 
     Returns:
         The problem, at the input.
+
+    Raises:
+        ValueError: If there are no samples, or the target or the baseline does not fit.
     """
-    batch_size(inputs)
-    device = next((p.device for p in model.parameters()), leaves(inputs)[0].device)
+    if batch_size(inputs) == 0:
+        raise ValueError("There is nothing to explain: the inputs hold no samples.")
+    device = next((held.device for held in chain(model.parameters(), model.buffers())), leaves(inputs)[0].device)
     # Clones, for tensors born in inference mode cannot be saved for a backward pass.
     inputs = rebuild(inputs, tuple(leaf.detach().to(device).clone() for leaf in leaves(inputs)))
     problem = Problem(
@@ -160,7 +172,7 @@ def pose(
         forward=forward,
         budget=budget or RowBudget(),
     )
-    return replace(problem, target=resolve_target(target, outputs(problem), label))
+    return problem if target is None else replace(problem, target=resolve_target(target, outputs(problem), label))
 
 
 def outputs(problem: Problem) -> Tensor:
@@ -188,10 +200,12 @@ def explainer(method: str | Method, problem: Problem, place: Place | None = None
         convolution that the model reaches.
 
     Raises:
-        ValueError: If the method is unknown.
+        ValueError: If the method is unknown, or two places are named.
         TypeError: If ``method`` is neither a name nor a method.
     """
     chosen, named = parse(method)
+    if place is not None and named is not None and str(place) != str(named):
+        raise ValueError(f"The method {method!r} names a place, and place={place!r} another; leave one out.")
     place = place or named or chosen.place() or Layer(last_convolution(problem))
     return Explainer(chosen, place)
 
@@ -211,11 +225,12 @@ def parse(method: str | Method) -> tuple[Method, Place | None]:
     if not isinstance(method, str):
         raise TypeError(f"A method is a name or a Method such as IntegratedGradients(), got {method!r}.")
     name, _, layer = method.partition("@")
+    layer, _, side = layer.partition(":")
     try:
         chosen = METHODS[name]()
     except KeyError as error:
         raise ValueError(error.args[0]) from None
-    return chosen, Layer(layer) if layer else None
+    return chosen, Layer(layer, side or "output") if layer else None  # type: ignore[arg-type]  # Layer checks it
 
 
 def last_convolution(problem: Problem) -> str:
@@ -248,13 +263,13 @@ def last_convolution(problem: Problem) -> str:
 
 
 def _upsampled(attribution: Attribution, problem: Problem) -> Attribution:
-    """Bring a coarse map to the first input that has its number of positions."""
+    """Bring a coarse map, its channels first, to the first input that has its number of positions."""
     place = Input()
     inputs, coarse = place.variable(problem, problem.inputs), attribution.point[0]
     fitting = [i for i, leaf in enumerate(inputs) if leaf.ndim == coarse.ndim]
-    if not fitting:
+    if not fitting or attribution.place.channel_dim not in {None, 1}:
         return attribution
-    point = tuple(leaf.new_zeros(leaf.shape[0], 1, *leaf.shape[2:]) for leaf in inputs)
+    point = tuple(leaf.new_zeros(leaf.shape[0], *leaf.shape[1:2][leaf.ndim > 2 :], *leaf.shape[2:]) for leaf in inputs)
     chosen = fitting[0]
     mode = {3: "linear", 4: "bilinear", 5: "trilinear"}[coarse.ndim]
     finer = F.interpolate(coarse, size=inputs[chosen].shape[2:], mode=mode, align_corners=False)

@@ -35,9 +35,10 @@ class FeatureSpace:
     @property
     def positions(self) -> tuple[tuple[int, ...], ...]:
         """The dimensions over which features are laid out, for each tensor."""
+        axes = [channel_axis(shape, self.channel_dim) for shape in self.shapes]
         return tuple(
-            shape if self._channels(shape) is None else shape[: self._at(shape)] + shape[self._at(shape) + 1 :]
-            for shape in self.shapes
+            shape if axis is None else shape[:axis] + shape[axis + 1 :]
+            for shape, axis in zip(self.shapes, axes, strict=True)
         )
 
     @property
@@ -59,7 +60,7 @@ class FeatureSpace:
         flat = []
         for leaf, shape in zip(point, self.shapes, strict=True):
             channels = self._channels(shape)
-            flat.append((leaf if channels is None else leaf.sum(dim=channels)).flatten(1))
+            flat.append(leaf if channels is None else leaf.sum(dim=channels))
         return torch.cat([leaf.reshape(leaf.shape[0], -1) for leaf in flat], dim=1)
 
     def scatter(self, chosen: Tensor) -> Point:
@@ -99,8 +100,20 @@ class FeatureSpace:
         return torch.cat(numbers)
 
     def _channels(self, shape: tuple[int, ...]) -> int | None:
-        return None if self.channel_dim is None or len(shape) < 2 else self._at(shape) + 1
+        axis = channel_axis(shape, self.channel_dim)
+        return None if axis is None else axis + 1
 
-    def _at(self, shape: tuple[int, ...]) -> int:
-        dim = self.channel_dim or 0
-        return dim - 1 if dim > 0 else dim + len(shape)
+
+def channel_axis(shape: tuple[int, ...], channel_dim: int | None) -> int | None:
+    """Where the channels are in a sample, a tensor without the batch.
+
+    Args:
+        shape: The sample's shape.
+        channel_dim: The channels' dimension with the batch counted.
+
+    Returns:
+        The index in ``shape``; None for fewer than two dimensions, and where every element is a feature.
+    """
+    if channel_dim is None or len(shape) < 2:
+        return None
+    return channel_dim - 1 if channel_dim > 0 else channel_dim + len(shape)

@@ -1,23 +1,15 @@
 """Borrowing a model: everything that is touched is given back as it was."""
 
 import contextlib
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from lightning_explain.randomness import isolated
-
-_HOOKS = (
-    "_forward_hooks",
-    "_forward_pre_hooks",
-    "_backward_hooks",
-    "_backward_pre_hooks",
-    "_forward_hooks_with_kwargs",
-    "_forward_hooks_always_called",
-    "_forward_pre_hooks_with_kwargs",
-)
 
 
 @contextlib.contextmanager
@@ -27,8 +19,8 @@ def borrowed(model: nn.Module, seed: int = 0) -> Iterator[None]:
     Inside, gradients with respect to inputs work wherever the block stands (under ``no_grad``,
     ``inference_mode`` or anomaly detection), submodules run eagerly even if they were compiled, and
     random numbers start from ``seed``. Afterwards, also after an exception, the training flags, the
-    hooks, ``requires_grad``, the very ``.grad`` objects, the buffers and the random states of Python,
-    NumPy and torch are what they were.
+    hooks, ``requires_grad``, the very ``.grad`` objects, the buffers, all other attributes of the modules
+    and the random states of Python, NumPy and torch are what they were.
 
     Tensors made in inference mode must be cloned inside before autograd may save them.
 
@@ -45,8 +37,9 @@ def borrowed(model: nn.Module, seed: int = 0) -> Iterator[None]:
         stack.enter_context(torch.enable_grad())
         # Anomaly detection is for the user's backward; in ours it only costs time.
         stack.enter_context(torch.autograd.set_detect_anomaly(mode=False))
-        # Hooks on compiled submodules do not fire, and gradients at layers come back as None.
-        stack.enter_context(torch.compiler.set_stance("force_eager"))
+        if "torch._dynamo" in sys.modules:  # else nothing is compiled, and loading it takes a second
+            # Hooks on compiled submodules do not fire, and gradients at layers come back as None.
+            stack.enter_context(torch.compiler.set_stance("force_eager"))
         if any(isinstance(module, nn.RNNBase) for module in model.modules()):
             # cuDNN's recurrent layers have no backward in evaluation mode.
             stack.enter_context(torch.backends.cudnn.flags(enabled=False))
@@ -60,40 +53,36 @@ def borrowed(model: nn.Module, seed: int = 0) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class _State:
-    modes: list[tuple[nn.Module, bool]]
-    hooks: list[tuple[dict[int, object], set[int]]]
+    attributes: list[tuple[dict[str, Any], dict[str, Any]]]
     parameters: list[tuple[nn.Parameter, bool, Tensor | None]]
-    buffers: list[tuple[nn.Module, str, Tensor | None, Tensor | None]]
+    buffers: list[tuple[Tensor, Tensor]]
 
     @classmethod
     def of(cls, model: nn.Module) -> "_State":
-        modules = list(model.modules())
-        hooks = [getattr(module, name) for module in modules for name in _HOOKS]
+        # Training flags, hooks, buffers and whatever a forward pass may keep live in these.
+        owned = [held for module in model.modules() for held in (vars(module), *_dicts(module))]
         return cls(
-            modes=[(module, module.training) for module in modules],
-            hooks=[(registered, set(registered)) for registered in hooks],
+            attributes=[(held, dict(held)) for held in owned],
             parameters=[(p, p.requires_grad, p.grad) for p in model.parameters()],
-            buffers=[
-                (module, name, buffer, None if buffer is None else buffer.detach().clone())
-                for module in modules
-                for name, buffer in module._buffers.items()
-            ],
+            buffers=[(buffer, buffer.detach().clone()) for buffer in model.buffers()],
         )
 
     def restore(self) -> None:
-        for module, mode in self.modes:
-            module.training = mode
-        for registered, before in self.hooks:
-            for key in [key for key in registered if key not in before]:
-                del registered[key]
+        for held, before in self.attributes:
+            if list(held) != list(before) or any(held[key] is not before[key] for key in before):
+                held.clear()
+                held.update(before)
         for parameter, requires_grad, grad in self.parameters:
             parameter.requires_grad_(requires_grad)
             parameter.grad = grad
         with torch.no_grad():
-            for module, name, buffer, value in self.buffers:
-                module._buffers[name] = buffer
-                if buffer is not None and value is not None and not _same(buffer, value):
+            for buffer, value in self.buffers:
+                if not _same(buffer, value):
                     buffer.copy_(value)
+
+
+def _dicts(module: nn.Module) -> list[dict[str, Any]]:
+    return [value for value in vars(module).values() if isinstance(value, dict)]
 
 
 def _prepare(model: nn.Module) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 import torch
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from lightning_explain.attribution.problem import Problem
 
 Index: TypeAlias = int | slice | tuple[int | slice, ...] | Callable[[Tensor], Tensor]
+Side: TypeAlias = Literal["output", "input"]
+
+SIDES = ("output", "input")
 
 
 class Place(Protocol):
@@ -68,7 +72,8 @@ class Input:
 class Layer:
     """The output, or the input, of a module; its floating point tensors, the batch first.
 
-    A module that runs more than once in a forward pass is taken at its first run.
+    The states of recurrent layers, and what modules with ``batch_first=False`` give, are turned so that
+    the batch is first. A module that runs more than once in a forward pass is taken at its first run.
 
     Args:
         name: The module's dotted name, as in ``model.named_modules()``.
@@ -77,27 +82,16 @@ class Layer:
     """
 
     name: str
-    of: Literal["output", "input"] = "output"
+    of: Side = "output"
     channel_dim: int | None = 1
 
+    def __post_init__(self) -> None:
+        if self.of not in SIDES:
+            raise ValueError(unknown("side of a layer", self.of, SIDES))
+
     def variable(self, problem: Problem, inputs: Inputs) -> Point:
-        rows = leaves(inputs)[0].shape[0]
-        captured: list[Tensor] = []
-
-        def capture(tensor: Tensor) -> Tensor:
-            if tensor.ndim == 0 or tensor.shape[0] != rows:
-                raise ValueError(
-                    f"The {self.of} of layer {self.name!r} has shape {tuple(tensor.shape)} for {rows} samples;"
-                    " expected one row per sample, the batch dimension first."
-                )
-            captured.append(tensor.detach().clone())  # an in-place successor would overwrite it
-            return tensor
-
-        with torch.no_grad(), intercepted(problem.model, self, capture):
-            output(problem.model, inputs, problem.forward)
-        if not captured:
-            raise ValueError(f"The {self.of} of layer {self.name!r} holds no floating point tensor to explain.")
-        return tuple(captured)
+        with torch.no_grad():
+            return captured(problem, self, inputs)
 
     def names(self, problem: Problem) -> tuple[str, ...]:
         count = len(problem.z)
@@ -127,8 +121,13 @@ class Neuron:
 
     name: str
     index: Index
-    of: Literal["output", "input"] = "output"
+    of: Side = "output"
     channel_dim: int | None = 1
+
+    @property
+    def layer(self) -> Layer:
+        """Where the unit is."""
+        return Layer(self.name, self.of)
 
     def variable(self, problem: Problem, inputs: Inputs) -> Point:
         return Input().variable(problem, inputs)
@@ -137,32 +136,31 @@ class Neuron:
         return Input().names(problem)
 
     def score(self, problem: Problem, z: Point, rows: Tensor) -> Tensor:
-        captured: list[Tensor] = []
-
-        def capture(tensor: Tensor) -> Tensor:
-            captured.append(tensor.clone())
-            return tensor
-
-        with intercepted(problem.model, Layer(self.name, self.of), capture):
-            problem.forward(problem.model, _replace(problem.inputs, z, rows))
-        return self._unit(captured[0])
+        return self._unit(captured(problem, self.layer, _replace(problem.inputs, z, rows))[0])
 
     def _unit(self, activation: Tensor) -> Tensor:
         if callable(self.index):
-            return self.index(activation)
+            return self._one_per_sample(self.index(activation), activation)
         index = self.index if isinstance(self.index, tuple) else (self.index,)
         try:
             unit = activation[(slice(None), *index)]
         except IndexError:
             raise IndexError(
-                f"Neuron index {self.index} does not fit layer {self.name!r}, whose {self.of} has shape"
-                f" {('n', *activation.shape[1:])} for n samples."
+                f"Neuron index {_written(self.index)} does not fit layer {self.name!r}, whose {self.of} has shape"
+                f" (n, {', '.join(map(str, activation.shape[1:]))}) for n samples."
             ) from None
         return unit.flatten(1).sum(dim=1) if unit.ndim > 1 else unit
 
+    def _one_per_sample(self, unit: Tensor, activation: Tensor) -> Tensor:
+        if unit.shape != activation.shape[:1]:
+            raise ValueError(
+                f"The index function of the neuron in layer {self.name!r} made {tuple(unit.shape)} of"
+                f" {tuple(activation.shape)}; expected one number per sample, ({activation.shape[0]},)."
+            )
+        return unit
+
     def __str__(self) -> str:
-        index = getattr(self.index, "__name__", self.index)
-        return f"@{self.name}[{str(index).strip('()').replace(' ', '')}]"
+        return f"{self.layer}[{_written(self.index)}]"
 
 
 def named_layers(model: nn.Module) -> dict[str, nn.Module]:
@@ -193,6 +191,34 @@ def find_layer(model: nn.Module, name: str) -> nn.Module:
     return layers[name]
 
 
+def captured(problem: Problem, layer: Layer, inputs: Inputs) -> Point:
+    """Run the model and keep what goes through a layer.
+
+    Returns:
+        Clones, for a successor that works in place would overwrite the tensors; (n, ...) each.
+
+    Raises:
+        ValueError: If the layer does not exist, was not reached or holds nothing to explain.
+    """
+    rows = leaves(inputs)[0].shape[0]
+    found: list[Tensor] = []
+
+    def capture(tensor: Tensor) -> Tensor:
+        if tensor.ndim == 0 or tensor.shape[0] != rows:
+            raise ValueError(
+                f"The {layer.of} of layer {layer.name!r} has shape {tuple(tensor.shape)} for {rows} samples;"
+                " expected one row per sample, the batch dimension first."
+            )
+        found.append(tensor.clone())
+        return tensor
+
+    with intercepted(problem.model, layer, capture):
+        problem.forward(problem.model, inputs)
+    if not found:
+        raise ValueError(f"The {layer.of} of layer {layer.name!r} holds no floating point tensor to explain.")
+    return tuple(found)
+
+
 @contextmanager
 def intercepted(model: nn.Module, layer: Layer, change: Callable[[Tensor], Tensor]) -> Iterator[None]:
     """Pass the floating point tensors of ``layer``, at its first run, through ``change``.
@@ -211,7 +237,8 @@ def intercepted(model: nn.Module, layer: Layer, change: Callable[[Tensor], Tenso
         if reached:
             return None
         reached = True
-        return map_tensors(tree, change)
+        dims = _batch_dims(module, layer.of)
+        return map_tensors(tree, lambda tensor: _batch_first(tensor, next(dims), change))
 
     if layer.of == "output":
         handle = module.register_forward_hook(lambda _module, _args, result: first(result))
@@ -226,6 +253,32 @@ def intercepted(model: nn.Module, layer: Layer, change: Callable[[Tensor], Tenso
             f"The layer {layer.name!r} was never reached in the model's forward pass: it is unused for these"
             " inputs, or its weights are used without calling it (as in a fused attention)."
         )
+
+
+def _batch_dims(module: nn.Module, of: Side) -> Iterator[int]:
+    """Where the batch is in each of a module's tensors."""
+    first = 0 if getattr(module, "batch_first", True) else 1
+    if isinstance(module, nn.RNNBase):
+        return chain([first], repeat(1))  # then the states, (layers, n, ...)
+    return repeat(first) if of == "input" else chain([first], repeat(0))  # then attention weights, (n, ...)
+
+
+def _batch_first(tensor: Tensor, batch_dim: int, change: Callable[[Tensor], Tensor]) -> Tensor:
+    if batch_dim == 0 or tensor.ndim <= batch_dim:
+        return change(tensor)
+    return change(tensor.movedim(batch_dim, 0)).movedim(0, batch_dim)
+
+
+def _written(index: Index) -> str:
+    """An index as it is written between brackets."""
+    if callable(index):
+        return getattr(index, "__name__", type(index).__name__)
+    if isinstance(index, tuple):
+        return ",".join(map(_written, index))
+    if isinstance(index, slice):
+        bounds = (index.start, index.stop) if index.step is None else (index.start, index.stop, index.step)
+        return ":".join("" if bound is None else str(bound) for bound in bounds)
+    return str(index)
 
 
 def _varied(inputs: Inputs) -> list[int]:

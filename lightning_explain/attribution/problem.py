@@ -20,7 +20,7 @@ Points: TypeAlias = Callable[[Tensor, Tensor], Point]
 """(rows, copies) -> the variable, with a row for each pair of a sample and a copy number."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Problem:
     """What a method sees: the variable ``z``, its baseline ``z0``, and the score with its gradient.
 
@@ -57,6 +57,12 @@ class Problem:
     @cached_property
     def z0(self) -> Point:
         """The variable of the place at the baseline, (n, ...) each."""
+        pairs = list(zip(leaves(self.inputs), leaves(self.baseline), strict=True))
+        if all(not is_continuous(leaf) and torch.equal(leaf, base) for leaf, base in pairs):
+            raise ValueError(
+                "The baseline of the integer inputs is the inputs themselves: no name says which id stands for"
+                " nothing. Give baseline=, a number or tensors such as torch.full_like(ids, padding_id)."
+            )
         return self._variable(self.baseline)
 
     @cached_property
@@ -96,17 +102,17 @@ class Problem:
         Returns:
             Scores (n, copies).
         """
-        n = self.samples
-        result = torch.empty(copies * n, dtype=_accumulator(self.z[0]), device=self.z[0].device)
+        parts: list[Tensor] = []
 
         def body(chunk: slice) -> None:
             rows, copy = self._pairs(chunk)
             # Not inference_mode: what a module caches in its forward pass would poison its next training step.
             with torch.no_grad():
-                result[chunk] = self.place.score(self, points(rows, copy), rows).to(result.dtype)
+                score = self.place.score(self, points(rows, copy), rows)
+                parts.append(score.to(_accumulator(score)))
 
-        self.budget.run(copies * n, f"forward{self.place}", body)
-        return result.view(copies, n).T
+        self.budget.run(copies * self.samples, f"forward{self.place}", body)
+        return torch.cat(parts).view(copies, self.samples).T
 
     def gradient(self) -> Point:
         """The gradient of the score with respect to the variable, at the inputs.
@@ -134,9 +140,12 @@ class Problem:
         def body(chunk: slice) -> None:
             rows, copy = self._pairs(chunk)
             gradients = self._gradient_at(points(rows, copy), rows)
-            for total, gradient in zip(totals, gradients, strict=True):
-                weight = weights.to(total.device, total.dtype)[copy]
-                total.index_add_(0, rows, gradient.to(total.dtype) * column(weight, gradient))
+            weighted = [
+                column(weights.to(total)[copy], total) * gradient.to(total)
+                for total, gradient in zip(totals, gradients, strict=True)
+            ]
+            for total, part in zip(totals, weighted, strict=True):  # nothing is added before all is there
+                total.index_add_(0, rows, part)
 
         self.budget.run(copies * n, f"backward{self.place}", body)
         return totals
@@ -186,4 +195,4 @@ def _pick(point: Point, rows: Tensor) -> Point:
 
 
 def _accumulator(leaf: Tensor) -> torch.dtype:
-    return leaf.dtype if leaf.dtype in {torch.float64, torch.complex64, torch.complex128} else torch.float32
+    return torch.float64 if leaf.dtype == torch.float64 else torch.float32

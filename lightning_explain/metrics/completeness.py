@@ -42,13 +42,14 @@ class CompletenessGap(AttributionMetric):
     """
 
     higher_is_better = False
+    plot_lower_bound = 0.0
 
     @classmethod
-    def missing(cls, method: Method, space: Place, probe: ProbeSet) -> str | None:
+    def missing(cls, method: Method, space: Place, probe: ProbeSet) -> str | None:  # noqa: D102
         complete = method.complete and method.contributes
         return None if complete else f"{method.name} is not complete: its attributions need not add up"
 
-    def per_sample(self, evaluation: Evaluation) -> Tensor:
+    def per_sample(self, evaluation: Evaluation) -> Tensor:  # noqa: D102
         attribution = evaluation.attribution
         if attribution.delta is None or attribution.span is None:
             raise ValueError(f"{attribution.method} gives no convergence delta: it is not a complete method.")

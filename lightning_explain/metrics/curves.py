@@ -7,20 +7,21 @@ from lightning_explain.metrics.evaluation import Evaluation
 from lightning_explain.metrics.metric import METRICS, AttributionMetric
 
 
-def area_under_curve(curve: Tensor) -> Tensor:
+def area_under_curve(curve: Tensor, shares: Tensor) -> Tensor:
     """The area under curves over [0, 1] by the trapezoidal rule.
 
     Args:
-        curve: Values (n, steps + 1) at equal distances.
+        curve: Values (n, points).
+        shares: Where they stand, (points,), from 0 to 1.
 
     Returns:
         Areas (n,).
 
     Example:
-        >>> area_under_curve(torch.tensor([[1.0, 0.5, 0.0], [1.0, 1.0, 1.0]]))
+        >>> area_under_curve(torch.tensor([[1.0, 0.5, 0.0], [1.0, 1.0, 1.0]]), torch.tensor([0.0, 0.5, 1.0]))
         tensor([0.5000, 1.0000])
     """
-    return torch.trapezoid(curve, dx=1 / (curve.shape[1] - 1), dim=1)
+    return torch.trapezoid(curve, shares.to(curve), dim=1)
 
 
 @METRICS.register("deletion_auc")
@@ -36,8 +37,8 @@ class DeletionAUC(AttributionMetric):
     higher_is_better = False
     yardstick = True
 
-    def per_sample(self, evaluation: Evaluation) -> Tensor:
-        return area_under_curve(evaluation.curves[0])
+    def per_sample(self, evaluation: Evaluation) -> Tensor:  # noqa: D102
+        return area_under_curve(evaluation.curves[0], evaluation.perturbations.shares)
 
 
 @METRICS.register("insertion_auc")
@@ -53,8 +54,8 @@ class InsertionAUC(AttributionMetric):
     higher_is_better = True
     yardstick = True
 
-    def per_sample(self, evaluation: Evaluation) -> Tensor:
-        return area_under_curve(evaluation.curves[1])
+    def per_sample(self, evaluation: Evaluation) -> Tensor:  # noqa: D102
+        return area_under_curve(evaluation.curves[1], evaluation.perturbations.shares)
 
 
 @METRICS.register("srg")
@@ -70,6 +71,6 @@ class SRG(AttributionMetric):
     higher_is_better = True
     yardstick = True
 
-    def per_sample(self, evaluation: Evaluation) -> Tensor:
+    def per_sample(self, evaluation: Evaluation) -> Tensor:  # noqa: D102
         deletion, insertion = evaluation.curves
-        return area_under_curve(insertion) - area_under_curve(deletion)
+        return area_under_curve(insertion - deletion, evaluation.perturbations.shares)

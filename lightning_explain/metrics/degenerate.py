@@ -1,10 +1,16 @@
 """Degenerate maps: those that say nothing."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor
 
-from lightning_explain.metrics.evaluation import Evaluation
 from lightning_explain.metrics.metric import METRICS, AttributionMetric
+
+if TYPE_CHECKING:
+    from lightning_explain.metrics.evaluation import Evaluation
 
 
 def is_degenerate(scores: Tensor) -> Tensor:
@@ -33,6 +39,8 @@ class DegenerateRate(AttributionMetric):
     """
 
     higher_is_better = False
+    plot_lower_bound = 0.0
+    plot_upper_bound = 1.0
 
-    def per_sample(self, evaluation: Evaluation) -> Tensor:
+    def per_sample(self, evaluation: Evaluation) -> Tensor:  # noqa: D102
         return is_degenerate(evaluation.scores)

@@ -19,8 +19,10 @@ class Drift(AttributionMetric):
     """
 
     higher_is_better = None
+    plot_lower_bound = 0.0
+    plot_upper_bound = 2.0
 
-    def per_sample(self, evaluation: Evaluation) -> Tensor:
+    def per_sample(self, evaluation: Evaluation) -> Tensor:  # noqa: D102
         if evaluation.previous is None:
             return torch.full((evaluation.scores.shape[0],), torch.nan)
         return 1 - map_similarity(evaluation.scores, evaluation.previous.to(evaluation.scores.device))

@@ -11,6 +11,7 @@ from torch import Tensor
 from lightning_explain.attribution.attribution import Attribution
 from lightning_explain.attribution.engine import Explainer
 from lightning_explain.attribution.problem import Problem
+from lightning_explain.metrics.degenerate import is_degenerate
 from lightning_explain.metrics.perturbation import Perturbations
 
 
@@ -24,7 +25,6 @@ class Evaluation:
         attribution: What it gave.
         perturbations: Removals at the place where the attributions live.
         mask: The region of interest (n, D), True inside; None if there is none.
-        artefact: Whether the region is an artefact, where relevance should not be.
         previous: Attributions of the features (n, D) at the validation before.
         randomised: Attributions of the features (n, D) of the model with random parameters.
     """
@@ -34,7 +34,6 @@ class Evaluation:
     attribution: Attribution
     perturbations: Perturbations
     mask: Tensor | None = None
-    artefact: bool = False
     previous: Tensor | None = None
     randomised: Tensor | None = None
 
@@ -59,14 +58,10 @@ class Evaluation:
 
     @cached_property
     def curves(self) -> tuple[Tensor, Tensor]:
-        """The deletion and the insertion curve, (n, steps + 1) each."""
-        return self.perturbations.curves(self.scores)
-
-    @cached_property
-    def usable(self) -> Tensor:
-        """Whether a sample's map is finite and not constant, (n,)."""
-        finite = torch.isfinite(self.scores).all(dim=1)
-        return finite & (self.scores.amax(dim=1) > self.scores.amin(dim=1))
+        """The deletion and the insertion curve, (n, points) each; NaN for maps that order nothing."""
+        void = is_degenerate(self.scores)[:, None] > 0
+        deletion, insertion = self.perturbations.curves(self.scores)
+        return deletion.masked_fill(void, torch.nan), insertion.masked_fill(void, torch.nan)
 
 
 @dataclass(frozen=True)
@@ -86,7 +81,9 @@ class RandomEvaluation:
         """Independent normal numbers (n, D)."""
         problem = self.perturbations.problem
         generator = torch.Generator().manual_seed(self.seed)
-        drawn = torch.randn(problem.samples, self.perturbations.features.count, generator=generator, dtype=torch.float32)
+        drawn = torch.randn(
+            problem.samples, self.perturbations.features.count, generator=generator, dtype=torch.float32
+        )
         return drawn.to(problem.z[0].device)
 
     @property
@@ -96,5 +93,5 @@ class RandomEvaluation:
 
     @cached_property
     def curves(self) -> tuple[Tensor, Tensor]:
-        """The deletion and the insertion curve, (n, steps + 1) each."""
+        """The deletion and the insertion curve, (n, points) each."""
         return self.perturbations.curves(self.scores)

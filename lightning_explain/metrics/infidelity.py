@@ -7,6 +7,7 @@ from torch import Tensor
 
 from lightning_explain.metrics.evaluation import Evaluation
 from lightning_explain.metrics.metric import METRICS, AttributionMetric
+from lightning_explain.metrics.precision import accurate
 
 
 def infidelity(foretold: Tensor, drops: Tensor, *, normalize: bool = True) -> Tensor:
@@ -23,13 +24,16 @@ def infidelity(foretold: Tensor, drops: Tensor, *, normalize: bool = True) -> Te
             :math:`\beta = 1`, not divided.
 
     Returns:
-        Infidelities (n,) >= 0; NaN where no removal changes the score.
+        Infidelities (n,) >= 0, float64; normalised, NaN where no removal changes the score.
 
     Example:
         >>> drops = torch.tensor([[1.0, 2.0]])
-        >>> infidelity(3 * drops, drops), infidelity(3 * drops, drops, normalize=False), infidelity(-drops, drops)
-        (tensor([0.]), tensor([10.]), tensor([1.]))
+        >>> float(infidelity(3 * drops, drops)), float(infidelity(-drops, drops))
+        (0.0, 1.0)
+        >>> float(infidelity(3 * drops, drops, normalize=False))
+        10.0
     """
+    foretold, drops = accurate(foretold), accurate(drops)
     if not normalize:
         return (foretold - drops).square().mean(dim=1)
     power = foretold.square().sum(dim=1, keepdim=True)
@@ -53,13 +57,14 @@ class Infidelity(AttributionMetric):
     """
 
     higher_is_better = False
+    plot_lower_bound = 0.0
     yardstick = True
 
-    def __init__(self, normalize: bool = True, **kwargs: Any) -> None:
+    def __init__(self, normalize: bool = True, **kwargs: Any) -> None:  # noqa: ANN401
         super().__init__(**kwargs)
         self.normalize = normalize
 
-    def per_sample(self, evaluation: Evaluation) -> Tensor:
-        perturbations, contributions = evaluation.perturbations, evaluation.contributions
-        foretold = contributions @ perturbations.masks.T.to(contributions.dtype)
+    def per_sample(self, evaluation: Evaluation) -> Tensor:  # noqa: D102
+        perturbations = evaluation.perturbations
+        foretold = perturbations.foretold(evaluation.contributions)
         return infidelity(foretold, perturbations.drops, normalize=self.normalize)

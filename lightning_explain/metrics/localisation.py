@@ -10,6 +10,7 @@ from torch import Tensor
 from lightning_explain.attribution.place import Layer, Place
 from lightning_explain.metrics.evaluation import Evaluation
 from lightning_explain.metrics.metric import METRICS, AttributionMetric
+from lightning_explain.metrics.precision import accurate
 
 if TYPE_CHECKING:
     from lightning_explain.attribution.methods import Method
@@ -24,16 +25,16 @@ def relevance_mass(scores: Tensor, mask: Tensor) -> Tensor:
         mask: The region (n, D).
 
     Returns:
-        Shares (n,) in [0, 1]; NaN where nothing is positive or the map is not finite.
+        Shares (n,) in [0, 1], float64; NaN where nothing is positive or the map is not finite.
 
     Example:
         >>> relevance_mass(torch.tensor([[3.0, -5.0, 1.0]]), torch.tensor([[True, True, False]]))
-        tensor([0.7500])
+        tensor([0.7500], dtype=torch.float64)
     """
-    positive = scores.clamp(min=0)
+    positive = accurate(scores).clamp(min=0)
     total = positive.sum(dim=1)
-    share = (positive * mask).sum(dim=1) / total
-    return torch.where((total > 0) & torch.isfinite(scores).all(dim=1), share, torch.nan)
+    share = (positive * mask.to(positive)).sum(dim=1) / total
+    return torch.where((total > 0) & torch.isfinite(positive).all(dim=1), share, torch.nan)
 
 
 def relevance_rank(scores: Tensor, mask: Tensor) -> Tensor:
@@ -47,23 +48,25 @@ def relevance_rank(scores: Tensor, mask: Tensor) -> Tensor:
         mask: The region (n, D).
 
     Returns:
-        Shares (n,) in [0, 1]; NaN where the region is empty or the map not finite.
+        Shares (n,) in [0, 1], float64; NaN where the region is empty or the map not finite.
 
     Example:
         >>> relevance_rank(torch.tensor([[3.0, 1.0, 2.0, 2.0]]), torch.tensor([[True, False, True, False]]))
-        tensor([0.7500])
+        tensor([0.7500], dtype=torch.float64)
     """
+    scores = accurate(scores)
+    mask = mask.to(scores.device)
     size = mask.sum(dim=1)
     place = (size - 1).clamp(min=0)[:, None]
     least = scores.sort(dim=1, descending=True).values.gather(1, place)
     above, tied = scores > least, scores == least
-    fits = (size - above.sum(dim=1)) / tied.sum(dim=1).clamp(min=1)
+    fits = (size - above.sum(dim=1)).double() / tied.sum(dim=1).clamp(min=1)
     inside = (above & mask).sum(dim=1) + fits * (tied & mask).sum(dim=1)
     defined = (size > 0) & torch.isfinite(scores).all(dim=1)
     return torch.where(defined, inside / size.clamp(min=1), torch.nan)
 
 
-class _RegionMetric(AttributionMetric):
+class RegionMetric(AttributionMetric):
     """Base of the scores that need a region.
 
     Args:
@@ -72,27 +75,32 @@ class _RegionMetric(AttributionMetric):
         kwargs: For :class:`torchmetrics.Metric`.
     """
 
-    higher_is_better = True
+    plot_lower_bound = 0.0
 
-    def __init__(self, enrichment: bool = True, artefact: bool = False, **kwargs: Any) -> None:
+    def __init__(self, enrichment: bool = True, artefact: bool = False, **kwargs: Any) -> None:  # noqa: ANN401
         super().__init__(**kwargs)
         self.enrichment, self.artefact = enrichment, artefact
 
+    @property
+    def higher_is_better(self) -> bool:  # type: ignore[override]
+        """True for an object, False for an artefact."""
+        return not self.artefact
+
     @classmethod
-    def missing(cls, method: Method, space: Place, probe: ProbeSet) -> str | None:
+    def missing(cls, method: Method, space: Place, probe: ProbeSet) -> str | None:  # noqa: D102
         if probe.mask is None:
             return "the probe set has no mask; pass mask= to it"
         if isinstance(space, Layer):
             return f"{method.name}{space} lives at a layer, the mask at the input"
         return None
 
-    def per_sample(self, evaluation: Evaluation) -> Tensor:
+    def per_sample(self, evaluation: Evaluation) -> Tensor:  # noqa: D102
         if evaluation.mask is None:
             raise ValueError(f"{self.name} needs a mask, and the probe set has none.")
         share = self.share(evaluation.scores, evaluation.mask)
         if not self.enrichment:
             return share
-        area = evaluation.mask.double().mean(dim=1)
+        area = accurate(evaluation.mask).mean(dim=1)
         return torch.where(area > 0, share / area, torch.nan)
 
     def share(self, scores: Tensor, mask: Tensor) -> Tensor:
@@ -105,7 +113,7 @@ class _RegionMetric(AttributionMetric):
 
 
 @METRICS.register("relevance_mass")
-class RelevanceMass(_RegionMetric):
+class RelevanceMass(RegionMetric):
     """The share of the positive attribution that lies in the mask, divided by the mask's share of the area.
 
     From 0 up, 1 is chance. Higher is better for an object, lower for an artefact.
@@ -113,12 +121,12 @@ class RelevanceMass(_RegionMetric):
     L. Arras, A. Osman, W. Samek: CLEVR-XAI. arXiv:2003.07258, 2022.
     """
 
-    def share(self, scores: Tensor, mask: Tensor) -> Tensor:
+    def share(self, scores: Tensor, mask: Tensor) -> Tensor:  # noqa: D102
         return relevance_mass(scores, mask)
 
 
 @METRICS.register("relevance_rank")
-class RelevanceRank(_RegionMetric):
+class RelevanceRank(RegionMetric):
     """The share of the mask among the K most relevant features, divided by the mask's share of the area.
 
     K is the number of features in the mask. From 0 up, 1 is chance. Higher is better for an object,
@@ -127,5 +135,5 @@ class RelevanceRank(_RegionMetric):
     L. Arras, A. Osman, W. Samek: CLEVR-XAI. arXiv:2003.07258, 2022.
     """
 
-    def share(self, scores: Tensor, mask: Tensor) -> Tensor:
+    def share(self, scores: Tensor, mask: Tensor) -> Tensor:  # noqa: D102
         return relevance_rank(scores, mask)

@@ -1,21 +1,29 @@
 """Max-sensitivity: how far can a little noise move the attributions?"""
 
-from typing import Any
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from lightning_explain.attribution.methods.noise_tunnel import Noise, noisy_attributions
-from lightning_explain.inputs import Inputs, Point, is_continuous, leaves
+from lightning_explain.inputs import Inputs, Point, is_continuous, leaves, rebuild
 from lightning_explain.metrics.evaluation import Evaluation
 from lightning_explain.metrics.metric import METRICS, AttributionMetric
+from lightning_explain.metrics.precision import accurate
+
+if TYPE_CHECKING:
+    from lightning_explain.attribution.methods import Method
+    from lightning_explain.attribution.place import Place
+    from lightning_explain.probe import ProbeSet
 
 
 def relative_change(changed: Point, original: Point) -> Tensor:
     r"""How far attributions moved, relative to their size: :math:`\|\phi' - \phi\|_F / \|\phi\|_F`.
 
     Returns:
-        Changes (n,) >= 0; NaN where the original is all zero.
+        Changes (n,) >= 0, float64; NaN where the original is all zero.
     """
     moved = _norm(tuple(a - b for a, b in zip(changed, original, strict=True)))
     size = _norm(original)
@@ -45,44 +53,49 @@ class MaxSensitivity(AttributionMetric):
     """
 
     higher_is_better = False
+    plot_lower_bound = 0.0
 
-    def __init__(self, copies: int = 4, radius: float = 0.1, seed: int = 0, **kwargs: Any) -> None:
+    def __init__(self, copies: int = 4, radius: float = 0.1, seed: int = 0, **kwargs: Any) -> None:  # noqa: ANN401
         super().__init__(**kwargs)
         if copies < 1 or radius <= 0:
             raise ValueError(f"copies must be at least 1 and radius positive, got {copies} and {radius}.")
         self.copies, self.radius, self.seed = copies, radius, seed
 
-    def per_sample(self, evaluation: Evaluation) -> Tensor:
+    @classmethod
+    def missing(cls, method: Method, space: Place, probe: ProbeSet) -> str | None:  # noqa: D102
+        noisy = any(is_continuous(leaf) for leaf in leaves(probe.inputs))
+        return None if noisy else "the probe set has integer inputs alone, to which no noise can be added"
+
+    def per_sample(self, evaluation: Evaluation) -> Tensor:  # noqa: D102
         method, problem = evaluation.explainer.method, evaluation.explainer.at_place(evaluation.problem)
         original = method(problem) if evaluation.explainer.coarse else evaluation.attribution.point
-        noise = uniform(problem.inputs, self.radius, self.seed)
-        worst = original[0].new_full((problem.samples,), -torch.inf)
-        for rows, _, changed in noisy_attributions(problem, method, self.copies, noise):
-            change = relative_change(changed, tuple(leaf[rows] for leaf in original))
-            worst = worst.scatter_reduce(0, rows, change, reduce="amax")
-        return worst
+        # A copy of all samples at a time: noise of the method's own is then the same as in the original.
+        changes = [
+            relative_change(method(problem.with_inputs(noisy)), original)
+            for noisy in noisy_copies(problem.inputs, self.copies, self.radius, self.seed)
+        ]
+        return torch.stack(changes).amax(dim=0)
 
 
-def uniform(inputs: Inputs, radius: float, seed: int) -> Noise:
-    """Uniform noise in [-radius, radius], in units of each input's standard deviation over all samples.
+def noisy_copies(inputs: Inputs, copies: int, radius: float, seed: int) -> Iterator[Inputs]:
+    """Add uniform noise in [-radius, radius], in units of each input's standard deviation over all samples.
 
-    Returns:
-        The noise, as a function of the copy number alone.
+    Integer inputs stay as they are. The noise is drawn on the CPU, so that it is the same on every device.
+
+    Yields:
+        Inputs of the same structure, ``copies`` times.
     """
-    scales = [float(leaf.float().std(correction=0)) * radius for leaf in leaves(inputs)]
-
-    def draw(copy: int) -> Point:
-        generator = torch.Generator(device=leaves(inputs)[0].device)
-        generator.manual_seed(seed * 1_000_003 + copy)
-        return tuple(_uniform(leaf, generator) * scale for leaf, scale in zip(leaves(inputs), scales, strict=True))
-
-    return draw
+    generator = torch.Generator().manual_seed(seed)
+    for _ in range(copies):
+        yield rebuild(inputs, tuple(_noisy(leaf, radius, generator) for leaf in leaves(inputs)))
 
 
-def _uniform(leaf: Tensor, generator: torch.Generator) -> Tensor:
-    dtype = leaf.dtype if is_continuous(leaf) else torch.float32
-    return 2 * torch.rand(leaf.shape, generator=generator, device=leaf.device, dtype=dtype) - 1
+def _noisy(leaf: Tensor, radius: float, generator: torch.Generator) -> Tensor:
+    if not is_continuous(leaf):
+        return leaf
+    noise = 2 * torch.rand(leaf.shape, generator=generator, dtype=torch.float32) - 1
+    return leaf + noise.to(leaf) * (radius * leaf.std(correction=0))
 
 
 def _norm(point: Point) -> Tensor:
-    return torch.stack([leaf.flatten(1).square().sum(dim=1) for leaf in point]).sum(dim=0).sqrt()
+    return torch.stack([accurate(leaf).flatten(1).square().sum(dim=1) for leaf in point]).sum(dim=0).sqrt()

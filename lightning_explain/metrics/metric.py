@@ -57,8 +57,9 @@ class Score:
             >>> score.mean, score.standard_error, score.n, score.undefined
             (2.0, 1.0, 2, 1)
         """
-        scores = per_sample.detach().double().cpu()
-        defined = scores[torch.isfinite(scores)]
+        scores = per_sample.detach().cpu().double()
+        scores = scores.where(torch.isfinite(scores), torch.nan)
+        defined = scores[~scores.isnan()]
         n = defined.numel()
         return cls(
             mean=float(defined.mean()) if n else math.nan,
@@ -86,7 +87,7 @@ class AttributionMetric(Metric):
     yardstick: ClassVar[bool] = False
     """Whether random attributions are scored too: a faithfulness score means little without them."""
 
-    def __init__(self, **kwargs: Any) -> None:
+    def __init__(self, **kwargs: Any) -> None:  # noqa: ANN401
         super().__init__(**kwargs)
         # A state name of its own: MetricCollection merges metrics whose states look equal.
         self.add_state(self._state, default=[], dist_reduce_fx="cat")
@@ -101,7 +102,7 @@ class AttributionMetric(Metric):
         Returns:
             A 0-d tensor, NaN if there is none.
         """
-        return torch.tensor(self.score().mean, dtype=torch.float32)
+        return torch.tensor(self.score().mean, dtype=torch.float32, device=self.device)
 
     def score(self) -> Score:
         """The mean, its standard error, and the score of every sample seen.

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from lightning_explain.inputs import is_continuous
 from lightning_explain.metrics.evaluation import Evaluation
 from lightning_explain.metrics.metric import METRICS, AttributionMetric
 from lightning_explain.metrics.ranks import map_similarity
@@ -26,8 +27,10 @@ class MPRT(AttributionMetric):
     """
 
     higher_is_better = False
+    plot_lower_bound = -1.0
+    plot_upper_bound = 1.0
 
-    def per_sample(self, evaluation: Evaluation) -> Tensor:
+    def per_sample(self, evaluation: Evaluation) -> Tensor:  # noqa: D102
         if evaluation.randomised is None:
             raise ValueError("mprt needs the attributions of the model with random parameters.")
         return map_similarity(evaluation.scores.abs(), evaluation.randomised.to(evaluation.scores.device).abs())
@@ -39,7 +42,7 @@ def randomised(model: nn.Module, seed: int = 0) -> Iterator[None]:
 
     Weights are uniform in +-1/sqrt(fan in), biases in the range of their weights (torch's own defaults for
     linear layers and convolutions); normalisation layers are as when new, running statistics too; what
-    belongs to no weight (class tokens, position embeddings) is normal with standard deviation 0.02.
+    belongs to no weight (class tokens, scales) is normal with standard deviation 0.02.
     Parameters that modules share stay shared. The user's tensors are not written to: others take
     their place for the block.
 
@@ -52,7 +55,12 @@ def randomised(model: nn.Module, seed: int = 0) -> Iterator[None]:
     """
     generator = torch.Generator().manual_seed(seed)
     drawn: dict[int, nn.Parameter] = {}
-    owned = [(module, name, p) for module in model.modules() for name, p in module.named_parameters(recurse=False)]
+    owned = [
+        (module, name, parameter)
+        for module in model.modules()
+        for name, parameter in module.named_parameters(recurse=False, remove_duplicate=False)
+        if is_continuous(parameter)
+    ]
     statistics = [(module, name, b) for module in model.modules() for name, b in module.named_buffers(recurse=False)]
     try:
         for module, name, parameter in owned:
@@ -71,7 +79,7 @@ def randomised(model: nn.Module, seed: int = 0) -> Iterator[None]:
 
 
 def _draw(module: nn.Module, name: str, parameter: nn.Parameter, generator: torch.Generator) -> nn.Parameter:
-    weight = parameter if parameter.ndim > 1 else _weight_of(module, name)
+    weight = parameter if _is_weight(name, parameter) else _weight_of(module, name)
     if weight is not None:
         bound = 1 / math.sqrt(max(1, weight[0].numel()))
         values = (2 * torch.rand(parameter.shape, generator=generator, dtype=torch.float32) - 1) * bound
@@ -82,7 +90,12 @@ def _draw(module: nn.Module, name: str, parameter: nn.Parameter, generator: torc
     return nn.Parameter(values.to(parameter), requires_grad=False)
 
 
-def _weight_of(module: nn.Module, bias: str) -> Tensor | None:
+def _is_weight(name: str, parameter: Tensor) -> bool:
+    # One row alone is a token or an embedding of positions, unless its name says that it is a matrix.
+    return parameter.ndim > 1 and (parameter.shape[0] > 1 or "weight" in name)
+
+
+def _weight_of(module: nn.Module, name: str) -> Tensor | None:
     # weight for bias, weight_ih_l0 for bias_ih_l0, in_proj_weight for in_proj_bias.
-    weight = getattr(module, bias.replace("bias", "weight"), None)
+    weight = getattr(module, name.replace("bias", "weight"), None) if "bias" in name else None
     return weight if isinstance(weight, Tensor) and weight.ndim > 1 else None

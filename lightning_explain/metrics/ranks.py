@@ -7,6 +7,8 @@ torchmetrics' ``spearman_corrcoef`` adds ranks in 32-bit integers, which overflo
 import torch
 from torch import Tensor
 
+from lightning_explain.metrics.precision import accurate
+
 
 def average_ranks(values: Tensor) -> Tensor:
     """Ranks from 1 up along the last dimension, equal values sharing the mean of their ranks.
@@ -36,15 +38,17 @@ def spearman(a: Tensor, b: Tensor, among: Tensor) -> Tensor:
     Returns:
         Correlations (n,) in [-1, 1]; NaN where one row is constant or not finite.
     """
+    a, b = accurate(a), accurate(b)
+    among = among.to(a.device)
     weight = among.double()
     # Those left out go above all others: the ranks of those that take part do not notice.
-    ranks = [average_ranks(values.double().masked_fill(~among, torch.inf)) * weight for values in (a, b)]
+    ranks = [average_ranks(values.masked_fill(~among, torch.inf)) * weight for values in (a, b)]
     count = weight.sum(dim=1, keepdim=True)
     centred = [(rank - rank.sum(dim=1, keepdim=True) / count) * weight for rank in ranks]
     covariance = (centred[0] * centred[1]).sum(dim=1)
     spread = centred[0].square().sum(dim=1).sqrt() * centred[1].square().sum(dim=1).sqrt()
     finite = torch.isfinite(a).all(dim=1) & torch.isfinite(b).all(dim=1)
-    return torch.where(finite & (spread > 0), covariance / spread, torch.nan)
+    return torch.where(finite & (spread > 0), (covariance / spread).clamp(-1, 1), torch.nan)
 
 
 def map_similarity(a: Tensor, b: Tensor) -> Tensor:

@@ -15,6 +15,8 @@ from lightning_explain.inputs import Point
 class GradCAM(Method):
     r"""A layer's channels, weighted with their mean gradient and summed, upsampled to the input.
 
+    A map of tokens, whose channels are last (``Layer(name, channel_dim=-1)``), stays at its layer.
+
     .. math:: L = \mathrm{ReLU}\Big(\sum_c \alpha_c A_c\Big), \qquad
               \alpha_c = \frac1Z \sum_{i} \frac{\partial S}{\partial A_{c,i}}
 
@@ -35,15 +37,18 @@ class GradCAM(Method):
         return None if self.layer is None else Layer(self.layer)
 
     def __call__(self, problem: Problem) -> Point:
-        return tuple(self._map(z, gradient) for z, gradient in zip(problem.z, problem.gradient(), strict=True))
+        channels = problem.place.channel_dim or 1
+        return tuple(
+            self._map(z, gradient, channels % z.ndim) for z, gradient in zip(problem.z, problem.gradient(), strict=True)
+        )
 
-    def _map(self, activation: Tensor, gradient: Tensor) -> Tensor:
+    def _map(self, activation: Tensor, gradient: Tensor, channels: int) -> Tensor:
         if activation.ndim < 3:
             raise ValueError(
                 f"Grad-CAM needs a layer whose output is (n, channels, positions...), got {tuple(activation.shape)};"
                 " choose a convolution."
             )
-        positions = tuple(range(2, activation.ndim))
+        positions = tuple(dim for dim in range(1, activation.ndim) if dim != channels)
         alpha = gradient.mean(dim=positions, keepdim=True)
-        cam = (alpha * activation).sum(dim=1, keepdim=True)
+        cam = (alpha * activation).sum(dim=channels, keepdim=True)
         return cam if self.signed else cam.relu()

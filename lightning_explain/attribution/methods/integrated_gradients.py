@@ -56,9 +56,8 @@ class IntegratedGradients(Method):
         differences = tuple(z - z0 for z, z0 in zip(problem.z, problem.z0, strict=True))
 
         def on_the_line(rows: Tensor, steps: Tensor) -> Point:
-            alpha = nodes.to(steps.device)[steps]
             return tuple(
-                z0[rows] + column(alpha.to(z0.dtype), z0) * difference[rows]
+                z0[rows] + column(nodes.to(z0)[steps], z0) * difference[rows]
                 for z0, difference in zip(problem.z0, differences, strict=True)
             )
 

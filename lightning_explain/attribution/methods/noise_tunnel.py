@@ -11,7 +11,7 @@ from lightning_explain.attribution.methods.method import METHODS, Method
 from lightning_explain.attribution.methods.saliency import Saliency
 from lightning_explain.attribution.place import Place
 from lightning_explain.attribution.problem import Problem
-from lightning_explain.inputs import Inputs, Point, is_continuous, leaves, rebuild
+from lightning_explain.inputs import Inputs, Point, column, is_continuous, leaves, rebuild
 
 Statistic = Literal["mean", "square", "variance"]
 Noise = Callable[[int], Point]
@@ -23,7 +23,8 @@ class NoiseTunnel(Method):
     """A statistic of another method's attributions over noisy copies of the inputs.
 
     The noise is Gaussian, added to the inputs also where the place is a layer, and drawn from a
-    generator of its own: it depends on ``seed`` alone, not on chunks, and no global state moves.
+    generator of its own: it depends on ``seed`` alone, and no global state moves. All samples get the
+    same noise, each in its own units, so that a sample's attributions do not depend on its neighbors.
 
     Args:
         method: The method.
@@ -104,7 +105,7 @@ class VarGrad(NoiseTunnel):
 
 
 def gaussian(inputs: Inputs, stdev: float, seed: int) -> Noise:
-    """Gaussian noise with ``stdev`` in units of each sample's range.
+    """Gaussian noise with ``stdev`` in units of each sample's range; zero for integers.
 
     Returns:
         The noise, as a function of the copy number alone.
@@ -113,7 +114,10 @@ def gaussian(inputs: Inputs, stdev: float, seed: int) -> Noise:
     def draw(copy: int) -> Point:
         generator = torch.Generator(device=leaves(inputs)[0].device)
         generator.manual_seed(seed * 1_000_003 + copy)
-        return tuple(_normal(leaf, generator) * stdev * _range(leaf) for leaf in leaves(inputs))
+        return tuple(
+            _normal(leaf, generator) * stdev * _range(leaf) if is_continuous(leaf) else torch.zeros_like(leaf)
+            for leaf in leaves(inputs)
+        )
 
     return draw
 
@@ -143,17 +147,16 @@ def noisy_attributions(
 
 
 def _normal(leaf: Tensor, generator: torch.Generator) -> Tensor:
-    dtype = leaf.dtype if is_continuous(leaf) else torch.float32
-    return torch.randn(leaf.shape, generator=generator, device=leaf.device, dtype=dtype)
+    return torch.randn(1, *leaf.shape[1:], generator=generator, device=leaf.device, dtype=leaf.dtype)
 
 
 def _range(leaf: Tensor) -> Tensor:
-    flat = leaf.flatten(1)
-    return (flat.amax(dim=1) - flat.amin(dim=1)).view(-1, *[1] * (leaf.ndim - 1))
+    flat = leaf.reshape(leaf.shape[0], -1)
+    return column(flat.amax(dim=1) - flat.amin(dim=1), leaf)
 
 
 class _Moments:
-    """Running mean and sum of squared deviations of every sample's attributions (Chan et al. 1979)."""
+    """Running sums of every sample's attributions and of their squares."""
 
     def __init__(self, statistic: Statistic, copies: int) -> None:
         self.statistic, self.copies = statistic, copies

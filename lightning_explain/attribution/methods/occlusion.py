@@ -3,17 +3,19 @@
 from dataclasses import dataclass
 from itertools import product
 from math import ceil
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
 
+from lightning_explain.attribution.features import channel_axis
 from lightning_explain.attribution.methods.method import METHODS, Method
 from lightning_explain.attribution.problem import Problem
 from lightning_explain.inputs import Point, column
 
 WINDOWS_PER_SIDE = 7
 
-Region = tuple[slice, ...]
+Sizes: TypeAlias = tuple[int, ...]
 
 
 @METHODS.register("occlusion")
@@ -30,7 +32,8 @@ class Occlusion(Method):
     Args:
         window: The window's size, the same in every dimension or one number for each. As many numbers
             as z has positions (dimensions behind batch and channels): all channels are occluded
-            together; one more: channels too are windowed. None: a seventh of each side, rounded up.
+            together (see the place's ``channel_dim``); one more: channels too are windowed. None: a seventh
+            of each side, rounded up.
         stride: The step, likewise; None: the window's size, so that every element is covered once.
             The last window is shifted back to end at the border.
 
@@ -53,46 +56,41 @@ class Occlusion(Method):
 
     def _occlude(self, problem: Problem, which: int) -> Tensor:
         z, z0 = problem.z[which], problem.z0[which]
-        windows = self._windows(tuple(z.shape[1:]))
-        masks = torch.zeros(len(windows), *z.shape[1:], dtype=torch.bool, device=z.device)
-        for mask, region in zip(masks, windows, strict=True):
-            mask[region] = True
+        sides = tuple(z.shape[1:])
+        window, stride = self._window(sides, problem.place.channel_dim)
+        corners = list(product(*map(_starts, sides, window, stride)))
+        starts = torch.tensor(corners, dtype=torch.long, device=z.device)
 
         def occluded(rows: Tensor, copies: Tensor) -> Point:
             point = [leaf[rows] for leaf in problem.z]
-            point[which] = torch.where(masks[copies], z0[rows], z[rows])
+            point[which] = torch.where(_inside(starts[copies], window, sides), z0[rows], z[rows])
             return tuple(point)
 
-        falls = problem.value[:, None] - problem.values(len(windows), occluded)
+        falls = problem.value[:, None] - problem.values(len(corners), occluded)
         total = torch.zeros(z.shape, dtype=falls.dtype, device=z.device)
-        cover = torch.zeros(z.shape[1:], dtype=falls.dtype, device=z.device)
-        for number, region in enumerate(windows):
+        cover = torch.zeros(sides, dtype=falls.dtype, device=z.device)
+        for number, corner in enumerate(corners):
+            region = tuple(slice(start, start + size) for start, size in zip(corner, window, strict=True))
             total[(slice(None), *region)] += column(falls[:, number], z)
             cover[region] += 1
         return total / cover
 
-    def _windows(self, shape: tuple[int, ...]) -> list[Region]:
-        joint = 1 if len(shape) > 1 and not self._covers_channels(shape) else 0
-        sides = shape[joint:]
-        window = _sizes(self.window, sides, tuple(ceil(side / WINDOWS_PER_SIDE) for side in sides), "window")
-        window = tuple(min(size, side) for size, side in zip(window, sides, strict=True))
-        stride = _sizes(self.stride, sides, window, "stride")
+    def _window(self, sides: Sizes, channel_dim: int | None) -> tuple[Sizes, Sizes]:
+        """The window's size and its step, in all dimensions of a sample."""
+        channels = channel_axis(sides, channel_dim)
+        if isinstance(self.window, tuple) and len(self.window) == len(sides):
+            channels = None
+        positions = sides if channels is None else sides[:channels] + sides[channels + 1 :]
+        window = _sizes(self.window, positions, tuple(ceil(side / WINDOWS_PER_SIDE) for side in positions), "window")
+        stride = _sizes(self.stride, positions, window, "stride")
         if any(step > size for step, size in zip(stride, window, strict=True)):
             raise ValueError(f"The stride {stride} exceeds the window {window}: elements would be left out.")
-        starts = (_starts(side, size, step) for side, size, step in zip(sides, window, stride, strict=True))
-        whole = (slice(None),) * joint
-        return [
-            (*whole, *(slice(a, a + size) for a, size in zip(corner, window, strict=True)))
-            for corner in product(*starts)
-        ]
-
-    def _covers_channels(self, shape: tuple[int, ...]) -> bool:
-        return isinstance(self.window, tuple) and len(self.window) == len(shape)
+        if channels is not None:
+            window, stride = ((*sizes[:channels], sides[channels], *sizes[channels:]) for sizes in (window, stride))
+        return tuple(map(min, window, sides)), stride
 
 
-def _sizes(
-    given: int | tuple[int, ...] | None, sides: tuple[int, ...], default: tuple[int, ...], what: str
-) -> tuple[int, ...]:
+def _sizes(given: int | Sizes | None, sides: Sizes, default: Sizes, what: str) -> Sizes:
     if given is None:
         return default
     sizes = given if isinstance(given, tuple) else (given,) * len(sides)
@@ -105,3 +103,13 @@ def _starts(side: int, size: int, step: int) -> list[int]:
     last = side - size
     starts = list(range(0, last + 1, step))
     return starts if starts[-1] == last else [*starts, last]
+
+
+def _inside(starts: Tensor, window: Sizes, sides: Sizes) -> Tensor:
+    """Which elements (m, sides...) are inside the windows that start at (m, number of sides)."""
+    inside = torch.ones(len(starts), *[1] * len(sides), dtype=torch.bool, device=starts.device)
+    for dim, (size, side) in enumerate(zip(window, sides, strict=True)):
+        offset = torch.arange(side, device=starts.device) - starts[:, dim, None]
+        along = (offset >= 0) & (offset < size)
+        inside = inside & along.view(-1, *(side if d == dim else 1 for d in range(len(sides))))
+    return inside

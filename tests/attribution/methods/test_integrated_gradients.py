@@ -1,0 +1,128 @@
+import pytest
+import torch
+from captum.attr import IntegratedGradients as Captum
+from captum.attr import LayerIntegratedGradients, NeuronIntegratedGradients
+from cases import BY_NAME
+from worlds import TARGETS, UNIT, WORLDS, baseline, gradient, net, samples
+
+from lightning_explain import IntegratedGradients, explain
+from lightning_explain.attribution.methods.integrated_gradients import QUADRATURES, quadrature
+
+NODES = {
+    "riemann_left": lambda n: [(k / n, 1 / n) for k in range(n)],
+    "riemann_right": lambda n: [((k + 1) / n, 1 / n) for k in range(n)],
+    "riemann_middle": lambda n: [((2 * k + 1) / (2 * n), 1 / n) for k in range(n)],
+    "riemann_trapezoid": lambda n: [(k / (n - 1), (0.5 if k in {0, n - 1} else 1.0) / (n - 1)) for k in range(n)],
+    # Abramowitz & Stegun, table 25.4, n = 5, moved from [-1, 1] to [0, 1].
+    "gauss_legendre": lambda n: [
+        ((1 + x) / 2, w / 2)
+        for x, w in (
+            (-0.906179845938664, 0.236926885056189),
+            (-0.538469310105683, 0.478628670499366),
+            (0.0, 0.568888888888889),
+            (0.538469310105683, 0.478628670499366),
+            (0.906179845938664, 0.236926885056189),
+        )
+    ],
+}
+
+
+@pytest.mark.parametrize("kind", QUADRATURES)
+@pytest.mark.parametrize("where", WORLDS)
+def test_it_is_the_weighted_sum_of_gradients_on_the_line(kind: str, where: str) -> None:
+    model, x, world = net(), samples(), WORLDS[where]
+    found = explain(model, x, IntegratedGradients(5, kind), world.place, TARGETS, baseline=baseline(), max_rows=4)
+    for i, target in enumerate(TARGETS.tolist()):
+        z, z0 = world.variable(model, x[i]).detach(), world.variable(model, baseline()[0]).detach()
+        total = torch.zeros_like(z)
+        for alpha, weight in NODES[kind](5):
+            total += weight * gradient(world, model, z0 + alpha * (z - z0), target)
+        expected = (z - z0) * total
+        torch.testing.assert_close(found.values[i], expected, rtol=0, atol=1e-12)
+        span = world.score(model, z, target) - world.score(model, z0, target)
+        assert found.span[i].item() == pytest.approx(span.item(), abs=1e-12)
+        assert found.delta[i].item() == pytest.approx((expected.sum() - span).item(), abs=1e-12)
+
+
+@pytest.mark.parametrize("kind", QUADRATURES)
+def test_captum_agrees_at_the_input(kind: str) -> None:
+    if kind == "riemann_trapezoid":
+        pytest.skip("Captum's trapezoid weights sum to 1 - 1/n; see test_weights_sum_to_one.")
+    model, x = net(), samples()
+    found = explain(model, x, IntegratedGradients(20, kind), target=TARGETS, baseline=baseline()).values
+    theirs = Captum(model).attribute(
+        x, baseline(), target=TARGETS, n_steps=20, method=kind.replace("_", "", 1) if "gauss" in kind else kind
+    )
+    torch.testing.assert_close(found, theirs, rtol=0, atol=1e-7)  # their weights are float32
+
+
+def test_captum_agrees_at_layer_and_neuron() -> None:
+    model, x = net(), samples()
+    model.relu.inplace = False  # Captum's layer variants fail before a layer that works in place
+    method = IntegratedGradients(20)
+    found = explain(model, x, method, WORLDS["output"].place, TARGETS, baseline=baseline()).values
+    theirs = LayerIntegratedGradients(model, model.conv2).attribute(
+        x, baseline(), target=TARGETS, n_steps=20, method="gausslegendre"
+    )
+    torch.testing.assert_close(found, theirs, rtol=0, atol=1e-7)
+    found = explain(model, x, method, WORLDS["layer_input"].place, TARGETS, baseline=baseline()).values
+    theirs = LayerIntegratedGradients(model, model.head).attribute(
+        x, baseline(), target=TARGETS, n_steps=20, attribute_to_layer_input=True
+    )
+    theirs = theirs[0] if isinstance(theirs, tuple) else theirs
+    torch.testing.assert_close(found, theirs, rtol=0, atol=1e-7)
+    found = explain(model, x, method, WORLDS["neuron"].place, baseline=baseline()).values
+    theirs = NeuronIntegratedGradients(model, model.conv2).attribute(x, UNIT, baseline(), n_steps=20)
+    torch.testing.assert_close(found, theirs, rtol=0, atol=1e-7)
+
+
+@pytest.mark.parametrize("kind", QUADRATURES)
+@pytest.mark.parametrize("n", [2, 3, 10, 50])
+def test_weights_sum_to_one(kind: str, n: int) -> None:
+    nodes, weights = quadrature(kind, n)
+    assert weights.sum() == pytest.approx(1, abs=1e-14)
+    assert len(nodes) == len(weights) == n
+    assert 0 <= nodes.min() < nodes.max() <= 1
+
+
+def test_gauss_legendre_is_exact_for_polynomials_and_better_than_riemann() -> None:
+    nodes, weights = quadrature("gauss_legendre", 4)
+    for power in range(8):
+        assert weights @ nodes**power == pytest.approx(1 / (power + 1), abs=1e-14)
+    case = BY_NAME["mlp"]
+    gaps = {
+        kind: explain(case.model(), case.inputs(), IntegratedGradients(8, kind)).delta.abs().max()
+        for kind in QUADRATURES
+    }
+    assert gaps.pop("gauss_legendre") < min(gaps.values()) / 1000
+
+
+def test_the_delta_falls_with_the_steps() -> None:
+    model, x = net(), samples()
+    gaps = [
+        explain(model, x, IntegratedGradients(n, "riemann_middle"), target=TARGETS).delta.abs().mean()
+        for n in (4, 32, 256)
+    ]
+    assert gaps[0] > 4 * gaps[1] > 16 * gaps[2] > 0
+
+
+def test_without_the_factor_it_is_the_mean_gradient() -> None:
+    model, x = net(), samples()
+    mean = explain(model, x, IntegratedGradients(8, multiply_by_inputs=False), target=TARGETS, baseline=baseline())
+    product = explain(model, x, IntegratedGradients(8), target=TARGETS, baseline=baseline())
+    torch.testing.assert_close((x - baseline()) * mean.values, product.values, rtol=0, atol=1e-14)
+    assert mean.delta is None
+    assert product.delta is not None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"n_steps": 0}, "n_steps must be at least 1 for gauss_legendre, got 0"),
+        ({"n_steps": 1, "quadrature": "riemann_trapezoid"}, "n_steps must be at least 2 for riemann_trapezoid"),
+        ({"quadrature": "gauss"}, "No quadrature 'gauss'. Did you mean 'gauss_legendre'"),
+    ],
+)
+def test_what_cannot_be_is_refused(arguments: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        IntegratedGradients(**arguments)

@@ -1,0 +1,95 @@
+"""Small float64 models and the evaluations of their attributions, for tests of the scores."""
+
+from contextlib import contextmanager
+from dataclasses import replace
+
+import torch
+from torch import nn
+
+from lightning_explain.attribution.engine import explainer, pose
+from lightning_explain.attribution.guard import borrowed
+from lightning_explain.metrics.evaluation import Evaluation
+from lightning_explain.metrics.perturbation import Perturbations
+
+
+class Picture(nn.Module):
+    """Two channels of 6 x 6 (or other) pixels, three classes, smooth."""
+
+    def __init__(self, seed=0, channels=2):
+        super().__init__()
+        torch.manual_seed(seed)
+        self.conv = nn.Conv2d(channels, 3, 3, padding=1)
+        self.conv2 = nn.Conv2d(3, 4, 3, padding=1)
+        self.head = nn.Linear(4, 3)
+        self.double()
+
+    def forward(self, x):
+        x = torch.tanh(self.conv2(torch.tanh(self.conv(x) * 2)))
+        return self.head(x.mean(dim=(2, 3))) * 4
+
+
+class Pair(nn.Module):
+    """A picture of two channels and a row of numbers that interact."""
+
+    def __init__(self, seed=0):
+        super().__init__()
+        torch.manual_seed(seed)
+        self.picture = Picture(seed + 1)
+        self.table = nn.Linear(5, 3)
+        self.double()
+
+    def forward(self, image, row):
+        return self.picture(image) * torch.sigmoid(self.table(row)) + torch.tanh(self.table(row))
+
+
+class Linear(nn.Module):
+    """f = x . w, one number for each sample or one for each class; no bias, so f(0) = 0."""
+
+    def __init__(self, shape, classes=3, seed=0):
+        super().__init__()
+        generator = torch.Generator().manual_seed(seed)
+        self.weight = nn.Parameter(torch.randn(classes, *shape, generator=generator, dtype=torch.float64))
+
+    def forward(self, x):
+        return x.flatten(1) @ self.weight.flatten(1).T
+
+
+def pictures(n=4, size=6, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(n, 2, size, size, generator=generator, dtype=torch.float64)
+
+
+def rows(n=4, features=5, seed=1):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(n, features, generator=generator, dtype=torch.float64)
+
+
+TARGET = torch.tensor([0, 2, 1, 2])
+
+
+@contextmanager
+def problem_of(model, inputs, target=TARGET, place=None, **settings):
+    """A problem, while the model is borrowed."""
+    with borrowed(model):
+        posed = pose(model, inputs, target, **settings)
+        yield posed if place is None else replace(posed, place=place)
+
+
+@contextmanager
+def evaluation_of(model, inputs, method="saliency", *, target=TARGET, place=None, of=None, readout="raw", **settings):
+    """An evaluation, while the model is borrowed.
+
+    ``of`` holds fields of the evaluation; ``removals``, ``steps``, ``cells``, ``share`` and ``seed`` go to the
+    perturbations, everything else to the problem.
+    """
+    engine = {k: settings.pop(k) for k in ("removals", "steps", "cells", "share", "seed") if k in settings}
+    with problem_of(model, inputs, target, **settings) as problem:
+        chosen = explainer(method, problem, place)
+        attribution = chosen(problem)
+        perturbations = Perturbations(replace(problem, place=attribution.place), readout, **engine)
+        yield Evaluation(chosen, problem, attribution, perturbations, **(of or {}))
+
+
+def with_scores(evaluation, scores):
+    """The same evaluation, of other attributions of the (one-tensor) variable."""
+    return replace(evaluation, attribution=replace(evaluation.attribution, point=(scores,)))

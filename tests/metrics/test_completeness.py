@@ -1,0 +1,75 @@
+import pytest
+import torch
+
+from lightning_explain import Input, InputXGradient, IntegratedGradients, Layer, ProbeSet, Saliency
+from lightning_explain.metrics import CompletenessGap
+from lightning_explain.metrics.completeness import completeness_gap
+from metrics.evaluations import TARGET, Linear, Pair, Picture, evaluation_of, pictures, rows
+
+
+def by_hand(model, inputs, baseline, attribution, target):
+    """|sum of attributions - (f(x) - f(x0))| / |f(x) - f(x0)|, sample by sample, number by number."""
+    gaps = []
+    for i in range(len(target)):
+        total = 0.0
+        for leaf in attribution:
+            for number in leaf[i].flatten().tolist():
+                total += number
+        with torch.no_grad():
+            at = float(model(*[x[i : i + 1] for x in inputs])[0, target[i]])
+            start = float(model(*[x[i : i + 1] for x in baseline])[0, target[i]])
+        gaps.append(abs(total - (at - start)) / abs(at - start))
+    return torch.tensor(gaps, dtype=torch.float64)
+
+
+@pytest.mark.parametrize("steps", [2, 3, 8])
+def test_gap_is_the_sum_that_is_missing(steps):
+    model, x = Picture(), pictures()
+    with evaluation_of(model, x, IntegratedGradients(n_steps=steps), baseline=0.3) as evaluation:
+        got = CompletenessGap().per_sample(evaluation)
+        point = evaluation.attribution.point
+    expected = by_hand(model, (x,), (torch.full_like(x, 0.3),), point, TARGET)
+    torch.testing.assert_close(got, expected, atol=1e-12, rtol=1e-6)
+    assert float(got.min()) > 1e-12  # two and three steps are far from exact, eight not quite
+
+
+def test_several_inputs_count_together():
+    model, inputs = Pair(), (pictures(), rows())
+    with evaluation_of(model, inputs, IntegratedGradients(n_steps=3)) as evaluation:
+        got = CompletenessGap().per_sample(evaluation)
+        point = evaluation.attribution.point
+    expected = by_hand(model, inputs, tuple(map(torch.zeros_like, inputs)), point, TARGET)
+    torch.testing.assert_close(got, expected, atol=1e-12, rtol=1e-6)
+
+
+def test_linear_models_leave_no_gap_at_any_number_of_steps():
+    model, x = Linear((2, 6, 6)), pictures()
+    with evaluation_of(model, x, IntegratedGradients(n_steps=1)) as evaluation:
+        torch.testing.assert_close(evaluation.attribution.point[0], x * model.weight.detach()[TARGET])
+        assert float(CompletenessGap().per_sample(evaluation).max()) < 1e-12
+
+
+def test_gap_falls_with_the_number_of_steps_at_a_layer_too():
+    gaps = []
+    for steps in (1, 4, 16):
+        with evaluation_of(Picture(), pictures(), IntegratedGradients(steps), place=Layer("conv")) as evaluation:
+            gaps.append(float(CompletenessGap().per_sample(evaluation).mean()))
+    assert gaps[0] > 10 * gaps[1] > 100 * gaps[2]
+
+
+def test_undefined_where_there_is_nothing_to_explain():
+    got = completeness_gap(torch.tensor([0.5, -0.5, torch.nan]), torch.tensor([0.0, -2.0, 1.0]))
+    assert torch.isnan(got).tolist() == [True, False, True]
+    assert float(got[1]) == 0.25
+
+
+def test_only_complete_methods_are_scored():
+    probe = ProbeSet.from_tensors(pictures(), target=0)
+    for method in (Saliency(), InputXGradient(), IntegratedGradients(multiply_by_inputs=False)):
+        assert "need not add up" in CompletenessGap.missing(method, Input(), probe)
+    assert CompletenessGap.missing(IntegratedGradients(), Input(), probe) is None
+    with (
+        evaluation_of(Picture(), pictures()) as evaluation,
+        pytest.raises(ValueError, match="saliency gives no convergence delta"),
+    ):
+        CompletenessGap().per_sample(evaluation)

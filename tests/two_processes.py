@@ -1,0 +1,57 @@
+"""Two processes on gloo: the same scores on both, and an error on one ends both at once. Run as a script."""
+
+import datetime
+import tempfile
+from dataclasses import dataclass
+
+import runs
+import torch
+import torch.distributed as dist
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.strategies import DDPStrategy
+
+from lightning_explain import AttributionMonitor
+from lightning_explain.attribution.methods import Method
+
+
+@dataclass(frozen=True)
+class FailsOnOneRank(Method):
+    """Raises on rank 1, once the training runs."""
+
+    name = "fails"
+
+    def __call__(self, problem):
+        if dist.is_initialized() and dist.get_rank() == 1:
+            raise RuntimeError("planted on rank 1")
+        return problem.gradient()
+
+
+def train(folder, monitor):
+    strategy = DDPStrategy(
+        process_group_backend="gloo", start_method="spawn", timeout=datetime.timedelta(seconds=40)
+    )
+    keep = ModelCheckpoint(folder, monitor="attribution/saliency/srg", mode="max")
+    callbacks = [monitor, keep] if "saliency" in monitor.methods else [monitor]
+    run = runs.trainer(
+        folder, *callbacks, devices=2, strategy=strategy, enable_checkpointing=len(callbacks) > 1, max_epochs=2
+    )
+    run.fit(runs.Module(), *runs.loaders())
+    return run
+
+
+def main():
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as folder:
+        run = train(folder, AttributionMonitor(runs.probe(), methods=["saliency", "smoothgrad"]))
+        assert run.callback_metrics["attribution/saliency/srg"].isfinite()
+        assert run.checkpoint_callback.best_model_path
+        print("both processes agree")
+        try:
+            train(folder, AttributionMonitor(runs.probe(), methods=[FailsOnOneRank()], metrics=["srg"]))
+        except Exception as error:
+            assert "planted on rank 1" in str(error) or "another rank" in str(error), error
+            print("both processes failed")
+
+
+if __name__ == "__main__":
+    main()
