@@ -12,12 +12,11 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.utilities.rank_zero import rank_zero_info, rank_zero_warn
 from torch import nn
-from torch.nn.parameter import is_lazy
 from typing_extensions import override
 
 from lightning_explain.attribution.budget import RowBudget
 from lightning_explain.attribution.engine import CONVOLUTIONS, parse
-from lightning_explain.attribution.model import Forward, call
+from lightning_explain.attribution.model import Forward, call, is_materialized
 from lightning_explain.attribution.place import Input
 from lightning_explain.compat import averages_weights, validation_step_axis
 from lightning_explain.gallery import Gallery
@@ -123,7 +122,7 @@ class AttributionMonitor(Callback):
         self._move_before_averaging(trainer)
         self._prepared = False
         self._clock.start()
-        if _has_its_parameters(pl_module):
+        if is_materialized(pl_module):
             self._prepare(trainer, pl_module)
         if not trainer.loggers:
             self._warn_once("The trainer has no logger: attributions are scored, and no picture is written.")
@@ -342,11 +341,6 @@ def _default_methods(module: nn.Module | None) -> Sequence[MethodSpec]:
 def _default_metrics(probe: ProbeSet, methods: Sequence[MethodSpec]) -> Sequence[MetricSpec]:
     chosen = [parse(spec[0] if isinstance(spec, tuple) else spec)[0] for spec in methods]
     return [name for name, metric in METRICS.items() if any(metric.missing(m, Input(), probe) is None for m in chosen)]
-
-
-def _has_its_parameters(module: nn.Module) -> bool:
-    parameters = list(module.parameters())
-    return bool(parameters) and not any(is_lazy(p) or p.is_meta for p in parameters)
 
 
 def _class_names(thing: object) -> set[str]:

@@ -73,6 +73,7 @@ class AttributionCheckpoint(ModelCheckpoint):
         self._records: list[object] = []
         self._judged_step = 0
         self._asked_at = 0.0
+        self._told_step = -1
         self._warned = False
 
     @property
@@ -174,7 +175,8 @@ class AttributionCheckpoint(ModelCheckpoint):
         if self.monitor is None or not self._is_open_for(trainer):
             return self._is_open_for(trainer)
         agreed: bool = trainer.strategy.reduce_boolean_decision(not self._monitored_is_nan(trainer), all=True)
-        if not agreed:
+        if not agreed and self._told_step != trainer.global_step:
+            self._told_step = trainer.global_step  # once, though every hook asks
             rank_zero_info(f"[{self.judge.tag}] Not saved at step {trainer.global_step}: {self.monitor} is NaN.")
         return agreed
 

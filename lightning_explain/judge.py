@@ -13,9 +13,8 @@ import torch
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.utilities.rank_zero import rank_zero_info, rank_zero_warn
 from torch import Tensor
-from torch.nn import Module
-from torch.nn.parameter import is_lazy
 
+from lightning_explain.attribution.model import is_materialized
 from lightning_explain.compat import validation_step_axis
 from lightning_explain.gate import Gate, Value, Verdict
 from lightning_explain.loggers import write_text
@@ -73,7 +72,7 @@ class Judge:
         self._require_own_name(trainer)
         if not trainer.enable_validation:
             rank_zero_warn(f"This run has no validation, so the gate {self.gate.texts} will never open.")
-        if _has_its_parameters(pl_module):
+        if is_materialized(pl_module):
             self.check(trainer, pl_module)
 
     def check(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -187,8 +186,3 @@ def _is_current(monitor: AttributionMonitor, trainer: Trainer) -> bool:
     if report is None:
         return False
     return report.validation == monitor.validations and report.global_step == trainer.global_step
-
-
-def _has_its_parameters(module: Module) -> bool:
-    parameters = list(module.parameters())
-    return bool(parameters) and not any(is_lazy(parameter) or parameter.is_meta for parameter in parameters)

@@ -10,6 +10,7 @@ import pytest
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.strategies import DDPStrategy
 from scripted import (
     CLOSED,
     FAILS,
@@ -342,7 +343,8 @@ def test_nan_of_the_monitored_metric_is_not_saved(
     with caplog.at_level("INFO"):
         fit(tmp_path, [AttributionMonitor(OPEN), gated], Module(NAN, 3.0, NAN), max_epochs=3)
     assert steps(tmp_path) == [8]
-    assert "[attribution/gate] Not saved at step 12: val_loss is NaN." in caplog.messages
+    told = [message for message in caplog.messages if "Not saved" in message]
+    assert told == [f"[attribution/gate] Not saved at step {step}: val_loss is NaN." for step in (4, 12)]
 
 
 def test_monitored_metric_that_nobody_logs_is_told_before_the_gate_opens(tmp_path: Path) -> None:
@@ -350,3 +352,32 @@ def test_monitored_metric_that_nobody_logs_is_told_before_the_gate_opens(tmp_pat
     with pytest.warns(UserWarning, match="No metric 'val_los'. Did you mean 'val_loss'") as caught:
         fit(tmp_path, [AttributionMonitor(CLOSED), gated])
     assert len([w for w in caught if "No metric" in str(w.message)]) == 1
+
+
+class DisagreeingMonitor(AttributionMonitor):
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        super().on_validation_epoch_end(trainer, pl_module)
+        if self.validations == 2 and trainer.global_rank == 1:
+            scores = {name: replace(score, mean=CLOSED) for name, score in self.report.scores.items()}
+            self.report = replace(self.report, scores=scores)
+
+
+class DisagreeingModule(Module):
+    def on_validation_epoch_end(self) -> None:
+        self.validations += 1
+        nan = self.validations == 3 and self.global_rank == 1
+        self.log("val_loss", NAN if nan else 1.0, rank_zero_only=False, sync_dist=False)
+
+
+def test_two_processes(tmp_path: Path) -> None:
+    gated = checkpoint(tmp_path, monitor="val_loss", save_top_k=-1, save_last=True)
+    strategy = DDPStrategy(process_group_backend="gloo", start_method="spawn", timeout=timedelta(seconds=60))
+    callbacks = [DisagreeingMonitor(OPEN), gated]
+    fit(tmp_path, callbacks, DisagreeingModule(), devices=2, strategy=strategy, max_epochs=4)
+    assert [(verdict["step"], verdict["open"]) for verdict in verdicts(tmp_path)] == [
+        (2, True),
+        (4, False),
+        (6, True),
+        (8, True),
+    ]
+    assert steps(tmp_path) == [2, 8]

@@ -82,7 +82,7 @@ def test_pictures_and_scalars_stand_at_the_same_steps(page):
 
 def test_the_pictures_are_drawn_beside_the_curves(page, tmp_path):
     page.goto(page.url.split("#")[0] + "#timeseries")
-    box = page.get_by_placeholder("Filter tags (regex)")
+    box = page.get_by_role("combobox", name="Filter tags (regex)")
     box.fill("integrated_gradients/relevance_mass|sample_00|contact_sheet/integrated")
     page.locator("image-card img").first.wait_for(timeout=30_000)
     page.wait_for_function(

@@ -269,7 +269,7 @@ def _upsampled(attribution: Attribution, problem: Problem) -> Attribution:
     fitting = [i for i, leaf in enumerate(inputs) if leaf.ndim == coarse.ndim]
     if not fitting or attribution.place.channel_dim not in {None, 1}:
         return attribution
-    point = tuple(leaf.new_zeros(leaf.shape[0], *leaf.shape[1:2][leaf.ndim > 2 :], *leaf.shape[2:]) for leaf in inputs)
+    point = tuple(torch.zeros_like(leaf[:, :1] if leaf.ndim > 2 else leaf) for leaf in inputs)
     chosen = fitting[0]
     mode = {3: "linear", 4: "bilinear", 5: "trilinear"}[coarse.ndim]
     finer = F.interpolate(coarse, size=inputs[chosen].shape[2:], mode=mode, align_corners=False)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from lightning_explain.inputs import Inputs, leaves
 
@@ -48,6 +49,16 @@ def output(model: nn.Module, inputs: Inputs, forward: Forward = call) -> Tensor:
             " expected one row per sample, the batch dimension first."
         )
     return found
+
+
+def is_materialized(model: nn.Module) -> bool:
+    """Whether a model has its parameters, so that it can be run.
+
+    Returns:
+        False if it has none yet, or some are lazy or on the meta device.
+    """
+    parameters = list(model.parameters())
+    return bool(parameters) and not any(is_lazy(parameter) or parameter.is_meta for parameter in parameters)
 
 
 def _prediction(result: Any) -> Tensor:

@@ -11,6 +11,7 @@ from torch import Tensor
 from lightning_explain.attribution.attribution import Attribution
 from lightning_explain.attribution.engine import Explainer
 from lightning_explain.attribution.problem import Problem
+from lightning_explain.metrics.chance import stream
 from lightning_explain.metrics.degenerate import is_degenerate
 from lightning_explain.metrics.perturbation import Perturbations
 
@@ -79,11 +80,9 @@ class RandomEvaluation:
     @cached_property
     def scores(self) -> Tensor:
         """Independent normal numbers (n, D)."""
-        problem = self.perturbations.problem
-        generator = torch.Generator().manual_seed(self.seed)
-        drawn = torch.randn(
-            problem.samples, self.perturbations.features.count, generator=generator, dtype=torch.float32
-        )
+        problem, count = self.perturbations.problem, self.perturbations.features.count
+        generator = stream("attributions", self.seed)
+        drawn = torch.randn(problem.samples, count, generator=generator, dtype=torch.float32)
         return drawn.to(problem.z[0].device)
 
     @property

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from lightning_explain.inputs import Inputs, Point, is_continuous, leaves, rebuild
+from lightning_explain.metrics.chance import stream
 from lightning_explain.metrics.evaluation import Evaluation
 from lightning_explain.metrics.metric import METRICS, AttributionMetric
 from lightning_explain.metrics.precision import accurate
@@ -85,7 +86,7 @@ def noisy_copies(inputs: Inputs, copies: int, radius: float, seed: int) -> Itera
     Yields:
         Inputs of the same structure, ``copies`` times.
     """
-    generator = torch.Generator().manual_seed(seed)
+    generator = stream("noise", seed)
     for _ in range(copies):
         yield rebuild(inputs, tuple(_noisy(leaf, radius, generator) for leaf in leaves(inputs)))
 

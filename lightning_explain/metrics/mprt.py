@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from lightning_explain.inputs import is_continuous
+from lightning_explain.metrics.chance import stream
 from lightning_explain.metrics.evaluation import Evaluation
 from lightning_explain.metrics.metric import METRICS, AttributionMetric
 from lightning_explain.metrics.ranks import map_similarity
@@ -53,7 +54,7 @@ def randomised(model: nn.Module, seed: int = 0) -> Iterator[None]:
     Yields:
         None.
     """
-    generator = torch.Generator().manual_seed(seed)
+    generator = stream("parameters", seed)
     drawn: dict[int, nn.Parameter] = {}
     owned = [
         (module, name, parameter)

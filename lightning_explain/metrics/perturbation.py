@@ -12,6 +12,7 @@ from lightning_explain.attribution.features import FeatureSpace
 from lightning_explain.attribution.problem import Problem
 from lightning_explain.attribution.target import Readout
 from lightning_explain.inputs import Point
+from lightning_explain.metrics.chance import stream
 from lightning_explain.metrics.precision import accurate
 
 
@@ -58,9 +59,9 @@ class Perturbations:
     @cached_property
     def taken(self) -> Tensor:
         """The cells that each random removal takes, (removals, number of cells)."""
-        generator = torch.Generator().manual_seed(self.seed)
         count = int(self.cell.max()) + 1
-        order = torch.rand(self.removals, count, generator=generator, dtype=torch.float32).argsort(dim=1)
+        drawn = torch.rand(self.removals, count, generator=stream("removals", self.seed), dtype=torch.float32)
+        order = drawn.argsort(dim=1)
         taken = torch.zeros(self.removals, count, dtype=torch.bool)
         taken.scatter_(1, order[:, : max(1, round(self.share * count))], value=True)
         return taken.to(self._device)

@@ -55,7 +55,9 @@ def test_least_relevant_first_deletion_is_most_relevant_first_insertion(inputs):
     with evaluation_of(model, x, "input_x_gradient", readout="probability", steps=steps) as evaluation:
         perturbations, scores = evaluation.perturbations, evaluation.scores
         least_first = perturbations.curves(-scores)[0]
-        torch.testing.assert_close(area_under_curve(least_first, perturbations.shares), InsertionAUC().per_sample(evaluation))
+        torch.testing.assert_close(
+            area_under_curve(least_first, perturbations.shares), InsertionAUC().per_sample(evaluation)
+        )
         torch.testing.assert_close(least_first, evaluation.curves[1].flip(1))
 
 
@@ -63,7 +65,9 @@ def test_linear_model_has_closed_forms():
     weight = torch.tensor([[[[4.0, -1.0], [0.0, 2.0]], [[1.0, 0.0], [0.5, -1.5]]]], dtype=torch.float64)
     model = Linear((2, 2, 2), classes=1)
     model.weight.data = weight
-    x = torch.ones(3, 2, 2, 2, dtype=torch.float64) * torch.tensor([1.0, 2.0, -1.0], dtype=torch.float64).view(3, 1, 1, 1)
+    x = torch.ones(3, 2, 2, 2, dtype=torch.float64) * torch.tensor([1.0, 2.0, -1.0], dtype=torch.float64).view(
+        3, 1, 1, 1
+    )
     with evaluation_of(model, x, "input_x_gradient", target=0, steps=4) as evaluation:
         pixel = (x * weight).sum(dim=1).flatten(1)
         torch.testing.assert_close(evaluation.scores, pixel)

@@ -6,7 +6,9 @@ from lightning_explain.metrics.evaluation import RandomEvaluation
 from metrics.evaluations import Pair, Picture, evaluation_of, pictures, rows
 
 
-@pytest.mark.parametrize("method", [Saliency(absolute=False), SmoothGrad(n_samples=2), IntegratedGradients(3, multiply_by_inputs=False)])
+@pytest.mark.parametrize(
+    "method", [Saliency(absolute=False), SmoothGrad(n_samples=2), IntegratedGradients(3, multiply_by_inputs=False)]
+)
 def test_sensitivities_become_contributions(method):
     x = pictures()
     with evaluation_of(Picture(), x, method, baseline=0.5) as evaluation:
@@ -53,3 +55,12 @@ def test_random_attributions_are_the_same_at_every_validation():
         assert first.contributions is first.scores
         for ours, theirs in zip(first.curves, evaluation.perturbations.curves(first.scores), strict=True):
             assert torch.equal(ours, theirs)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 42])
+def test_random_attributions_are_not_the_users_random_data(seed):
+    torch.manual_seed(seed)
+    x = torch.randn(4, 30)
+    with evaluation_of(torch.nn.Linear(30, 3), x, "input_x_gradient") as evaluation:
+        scores = RandomEvaluation(evaluation.perturbations, seed).scores
+    assert float(torch.corrcoef(torch.stack([scores.flatten(), x.flatten()]))[0, 1].abs()) < 0.3

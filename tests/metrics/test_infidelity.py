@@ -130,9 +130,7 @@ def test_captum_agrees_where_the_definitions_do(normalize):
         gone = masks.repeat(len(inputs) // removals, 1, 1, 1).to(inputs.dtype)
         return gone.expand_as(inputs).clone(), torch.where(gone > 0, torch.zeros_like(inputs), inputs)
 
-    theirs = captum.infidelity(
-        model, perturb, x, phi, target=TARGET, n_perturb_samples=removals, normalize=normalize
-    )
+    theirs = captum.infidelity(model, perturb, x, phi, target=TARGET, n_perturb_samples=removals, normalize=normalize)
     expected = theirs / drops.square().mean(dim=1) if normalize else theirs
     torch.testing.assert_close(got, expected, atol=1e-10, rtol=1e-8)
 

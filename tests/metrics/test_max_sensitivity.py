@@ -14,6 +14,7 @@ def by_hand(model, inputs, method, copies, place=None):
     """Explain every noisy copy of every sample alone; norms number by number."""
     result = []
     for i in range(len(TARGET)):
+
         def explained(point, i=i):
             one = tuple(leaf[i : i + 1] for leaf in leaves(point))
             given = one if len(one) > 1 else one[0]
@@ -83,9 +84,10 @@ def test_input_x_gradient_of_a_linear_model_moves_with_the_noise():
     weight = model.weight.detach()[TARGET]
     with evaluation_of(model, x, "input_x_gradient") as evaluation:
         got = MaxSensitivity(copies=3).per_sample(evaluation)
-    expected = torch.stack(
-        [((c - x) * weight).flatten(1).norm(dim=1) / (x * weight).flatten(1).norm(dim=1) for c in noisy_copies(x, 3, 0.1, 0)]
-    )
+    expected = torch.stack([
+        ((c - x) * weight).flatten(1).norm(dim=1) / (x * weight).flatten(1).norm(dim=1)
+        for c in noisy_copies(x, 3, 0.1, 0)
+    ])
     torch.testing.assert_close(got, expected.amax(dim=0))
 
 
@@ -108,7 +110,7 @@ def test_captum_agrees_on_the_same_noise():
     with evaluation_of(model, x, "input_x_gradient") as evaluation:
         got = MaxSensitivity(copies=5, radius=0.2, seed=1).per_sample(evaluation)
     theirs = captum_metrics.sensitivity_max(
-        lambda inputs, target: attr.InputXGradient(model).attribute(inputs[0].requires_grad_(), target),
+        lambda inputs, target: (attr.InputXGradient(model).attribute(inputs[0].requires_grad_(), target),),
         x.clone(),
         perturb_func=lambda _: (copies,),
         target=TARGET,

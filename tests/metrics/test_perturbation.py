@@ -272,9 +272,10 @@ def test_integer_inputs_can_be_removed():
         perturbations = Perturbations(problem, removals=6)
         for k, mask in enumerate(every_mask(perturbations)):
             table = model.table.detach()[:, TARGET[:3]]
-            expected = torch.stack(
-                [sum(table[t, i] - table[0, i] for t, gone in zip(tokens[i], mask, strict=True) if gone) for i in range(3)]
-            )
+            expected = torch.stack([
+                sum(table[t, i] - table[0, i] for t, gone in zip(tokens[i], mask, strict=True) if gone)
+                for i in range(3)
+            ])
             torch.testing.assert_close(perturbations.drops[:, k], expected)
 
 

@@ -1,0 +1,372 @@
+"""What holds for every method, at every place, of every model; a new method is under these tests at once."""
+
+import gc
+import random
+import weakref
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from cases import BY_NAME, CASES, MLP, SAMPLES, Case
+from torch import Tensor, nn
+
+from lightning_explain import (
+    METHODS,
+    Attribution,
+    GradCAM,
+    Input,
+    InputXGradient,
+    IntegratedGradients,
+    Layer,
+    Neuron,
+    Occlusion,
+    Saliency,
+    SmoothGrad,
+    explain,
+)
+from lightning_explain.attribution.methods import Method
+from lightning_explain.attribution.place import Place
+from lightning_explain.inputs import Inputs, Point, leaves, rebuild, take
+
+CHEAP: dict[str, dict[str, Any]] = {
+    "integrated_gradients": {"n_steps": 8},
+    "smoothgrad": {"n_samples": 3},
+    "smoothgrad_sq": {"n_samples": 3},
+    "vargrad": {"n_samples": 3},
+    "grad_cam": {"signed": True},
+}
+LINEAR_IN_THE_MODEL: tuple[Method, ...] = (
+    Saliency(absolute=False),
+    InputXGradient(),
+    IntegratedGradients(8),
+    SmoothGrad(n_samples=3),
+    GradCAM(signed=True),
+    Occlusion(),
+)
+
+
+def cheap(name: str) -> Method:
+    return METHODS[name](**CHEAP.get(name, {}))
+
+
+COMBINATIONS = [
+    pytest.param(name, case, place, id=f"{name}-{case.name}-{type(place).__name__}{place}")
+    for name in METHODS
+    for case in CASES
+    for place, has_positions in case.places
+    if has_positions or not METHODS[name].coarse
+]
+every_combination = pytest.mark.parametrize(("name", "case", "place"), COMBINATIONS)
+
+
+def attribute(
+    name: str, case: Case, place: Place, inputs: Inputs | None = None, model: nn.Module | None = None, **kwargs: Any
+) -> Attribution:
+    return explain(
+        case.model() if model is None else model,
+        case.inputs() if inputs is None else inputs,
+        cheap(name),
+        place,
+        **{"target": case.target} | kwargs,
+    )
+
+
+def close(a: Point, b: Point, tolerance: float = 1e-10) -> None:
+    for left, right in zip(a, b, strict=True):
+        torch.testing.assert_close(left, right, rtol=0, atol=tolerance)
+
+
+@every_combination
+def test_attributions_are_plain_finite_and_not_zero(name: str, case: Case, place: Place) -> None:
+    found = attribute(name, case, place)
+    for leaf in found.point:
+        assert leaf.shape[0] == SAMPLES
+        assert leaf.dtype == torch.float64
+        assert torch.isfinite(leaf).all()
+        assert not leaf.requires_grad
+        assert leaf.grad_fn is None
+        assert not leaf.is_inference()
+    linear_behind = {Layer("mix"), Layer("head"), Layer("head", of="input")}  # there the gradient does not vary
+    if name == "vargrad" and (place in linear_behind or case.name in {"cnn", "residual"}):
+        return  # kinks are rarely crossed
+    assert any(leaf.abs().max() > 1e-9 for leaf in found.point)
+
+
+@every_combination
+def test_the_sum_is_the_difference_of_the_scores_where_complete(name: str, case: Case, place: Place) -> None:
+    found = attribute(name, case, place)
+    if not METHODS[name].complete:
+        assert found.delta is None
+        assert found.span is None
+        return
+    total = sum(leaf.reshape(SAMPLES, -1).sum(dim=1) for leaf in found.point)
+    torch.testing.assert_close(found.delta, total - found.span, rtol=0, atol=1e-12)
+    if not isinstance(place, Neuron):
+        inputs = case.inputs()
+        absent = rebuild(inputs, tuple(x * 0 if x.is_floating_point() else x for x in leaves(inputs)))
+        score, rest = (scores(case, part, found.target) for part in (inputs, absent))
+        torch.testing.assert_close(found.span, score - rest, rtol=0, atol=1e-12)
+    scale = found.span.abs().max()
+    assert found.delta.abs().max() < scale * (1e-4 if case.smooth else 0.15)
+
+
+def scores(case: Case, inputs: Inputs, target: Tensor | None) -> Tensor:
+    model = case.model()
+    out = (
+        model(inputs) if isinstance(inputs, Tensor) else model(**inputs) if isinstance(inputs, dict) else model(*inputs)
+    )
+    out = getattr(out, "logits", out).detach()
+    if target is None:
+        return out.reshape(SAMPLES)
+    return torch.stack([out[(i, *index)] for i, index in enumerate(target.tolist())])
+
+
+@every_combination
+def test_a_sample_does_not_depend_on_its_neighbors(name: str, case: Case, place: Place) -> None:
+    together = attribute(name, case, place)
+    for i in (0, SAMPLES - 1):
+        target = case.target[i : i + 1] if isinstance(case.target, Tensor) else case.target
+        alone = attribute(name, case, place, take(case.inputs(), torch.tensor([i])), target=target)
+        close(alone.point, tuple(leaf[i : i + 1] for leaf in together.point))
+
+
+@every_combination
+def test_the_chunk_size_does_not_matter(name: str, case: Case, place: Place) -> None:
+    expected = attribute(name, case, place, max_rows=1000)
+    for max_rows in (1, 3):
+        found = attribute(name, case, place, max_rows=max_rows)
+        close(found.point, expected.point)
+        torch.testing.assert_close(found.outputs, expected.outputs, rtol=0, atol=1e-12)
+
+
+@every_combination
+def test_the_model_is_left_exactly_as_found(name: str, case: Case, place: Place) -> None:
+    model = case.model()
+    prepare(model)
+    inputs = case.inputs()
+    before, given = snapshot(model), tuple(leaf.clone() for leaf in leaves(inputs))
+    attribute(name, case, place, inputs, model)
+    assert_same(before, snapshot(model))
+    assert all(torch.equal(a, b) for a, b in zip(leaves(inputs), given, strict=True))
+
+    class Failure(Exception): ...
+
+    calls = iter(range(100))
+
+    def fail(*_: object) -> None:
+        if next(calls) == 1:
+            raise Failure("midway")
+
+    handle = model.register_forward_hook(fail)
+    before = snapshot(model)
+    with pytest.raises(Failure, match="midway"):
+        attribute(name, case, place, inputs, model, max_rows=2)
+    assert_same(before, snapshot(model))
+    handle.remove()
+
+
+def prepare(model: nn.Module) -> None:
+    """A model in the middle of its training: gradients, frozen parts, odd flags, the user's hooks."""
+    model.train()
+    modules = list(model.modules())
+    for module in modules:
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            module.eval()
+    modules[-1].eval()
+    for number, parameter in enumerate(model.parameters()):
+        parameter.requires_grad_(number % 3 != 1)
+        parameter.grad = torch.full_like(parameter, number) if number % 2 else None
+    modules[-1].register_forward_hook(lambda *_: None)
+    modules[0].register_forward_pre_hook(lambda *_: None, with_kwargs=True)
+    modules[0].register_full_backward_hook(lambda *_: None)
+    modules[1].register_forward_hook(lambda *_: None, always_call=True)
+
+
+def snapshot(model: nn.Module) -> dict[str, Any]:
+    return {
+        "state": {key: value.clone() for key, value in model.state_dict().items()},
+        "identity": [id(held) for held in (*model.parameters(), *model.buffers())],
+        "training": [module.training for module in model.modules()],
+        "hooks": [
+            [(name, list(held.items())) for name, held in vars(module).items() if "hooks" in name]
+            for module in model.modules()
+        ],
+        "attributes": [{k: id(v) for k, v in vars(module).items() if k != "training"} for module in model.modules()],
+        "requires_grad": [parameter.requires_grad for parameter in model.parameters()],
+        "grad": [
+            (id(parameter.grad), None if parameter.grad is None else parameter.grad.clone())
+            for parameter in model.parameters()
+        ],
+        "random": (random.getstate(), str(np.random.get_state()), torch.get_rng_state()),
+        "modes": (torch.is_grad_enabled(), torch.is_inference_mode_enabled(), torch.is_anomaly_enabled()),
+    }
+
+
+def assert_same(before: Any, after: Any) -> None:
+    if isinstance(before, Tensor):
+        assert torch.equal(before, after)
+    elif isinstance(before, dict):
+        assert list(before) == list(after)
+        for key, value in before.items():
+            assert_same(value, after[key])
+    elif isinstance(before, (list, tuple)):
+        assert len(before) == len(after)
+        for left, right in zip(before, after, strict=True):
+            assert_same(left, right)
+    else:
+        assert before == after
+
+
+@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("case", [BY_NAME["cnn"], BY_NAME["dense"]], ids=lambda case: case.name)
+def test_no_graph_is_kept_alive(name: str, case: Case) -> None:
+    model = case.model()
+    seen: list[weakref.ref[Tensor]] = []
+    for module in model.modules():
+        module.register_forward_hook(lambda _m, _args, out: seen.append(weakref.ref(out)))
+    layer = case.places[1][0]
+    kept = [attribute(name, case, place, model=model) for place in (Input(), layer)]
+    gc.collect()
+    assert len(seen) > 10
+    assert all(ref() is None for ref in seen)
+    assert kept[0].point[0].abs().max() > 0
+
+
+class WithDummy(nn.Module):
+    """A model with one more input, which it does not look at."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, *args: Tensor, dummy: Tensor | None = None, **kwargs: Tensor) -> Any:
+        return self.model(**kwargs) if dummy is not None else self.model(*args[:-1])
+
+
+@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("case", [case for case in CASES if case.places[0][1]], ids=lambda case: case.name)
+def test_an_input_that_is_not_used_gets_nothing(name: str, case: Case) -> None:
+    inputs = case.inputs()
+    dummy = torch.randn_like(leaves(inputs)[0])
+    found = (
+        attribute(
+            name,
+            case,
+            Input(),
+            (*leaves(inputs), dummy),
+            WithDummy(case.model()),
+            target=1 if case.target == "predicted" else case.target,
+        )
+        if not isinstance(case.target, Tensor)
+        else attribute(name, case, Input(), (*leaves(inputs), dummy), WithDummy(case.model()))
+    )
+    assert found.point[-1].abs().max() == 0
+    assert found.point[0].abs().max() > 0
+
+
+@pytest.mark.parametrize("name", [name for name in METHODS if not METHODS[name].coarse])
+def test_a_feature_that_is_not_used_gets_nothing(name: str) -> None:
+    class Blind(MLP):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(torch.cat([x[:, :3], torch.zeros_like(x[:, 3:4]), x[:, 4:]], dim=1))
+
+    case = replace(BY_NAME["mlp"], make=Blind)
+    for place in (Input(), Neuron("hidden", 1)):
+        (found,) = attribute(name, case, place).point
+        assert found[:, 3].abs().max() == 0
+        assert found[:, [0, 1, 2, 4]].abs().amax(dim=0).min() > 0
+
+
+class Combination(nn.Module):
+    def __init__(self, models: list[nn.Module], factors: tuple[float, ...]) -> None:
+        super().__init__()
+        self.models, self.factors = nn.ModuleList(models), factors
+
+    def forward(self, x: Tensor) -> Tensor:
+        return sum(factor * model(x) for factor, model in zip(self.factors, self.models, strict=True))
+
+
+@pytest.mark.parametrize("method", LINEAR_IN_THE_MODEL, ids=lambda method: method.name)
+@pytest.mark.parametrize("case", [BY_NAME["cnn"], BY_NAME["recurrent"], BY_NAME["encoder"]], ids=lambda case: case.name)
+def test_the_attribution_of_a_sum_is_the_sum_of_attributions(method: Method, case: Case) -> None:
+    models, factors, x = [case.model(1), case.model(2)], (2.0, -0.5), case.inputs()
+    (found,) = explain(Combination(models, factors), x, method, Input(), target=1).point
+    parts = [explain(model, x, method, Input(), target=1).point[0] for model in models]
+    torch.testing.assert_close(found, factors[0] * parts[0] + factors[1] * parts[1], rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        name
+        for name in METHODS
+        if not METHODS[name].coarse and "grad_sq" not in name and name not in {"smoothgrad", "vargrad"}
+    ],
+)
+def test_interchangeable_features_get_the_same(name: str) -> None:
+    class Symmetric(MLP):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(torch.cat([x[:, :1] + x[:, 1:2], x[:, 1:2] * x[:, :1], x[:, 2:]], dim=1))
+
+    case = replace(BY_NAME["mlp"], make=Symmetric)
+    x = case.inputs()
+    x[:, 1] = x[:, 0]
+    (found,) = attribute(name, case, Input(), x).point
+    torch.testing.assert_close(found[:, 0], found[:, 1], rtol=0, atol=1e-12)
+    assert (found[:, 0] - found[:, 2]).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_lower_precision_gives_about_the_same(name: str, dtype: torch.dtype) -> None:
+    case = BY_NAME["dense"]
+    exact = attribute(name, case, Input()).point[0].float()
+    found = attribute(name, case, Input(), case.inputs().to(dtype), case.model().to(dtype)).point[0]
+    assert found.dtype == torch.float32
+    error = (found - exact).norm() / exact.norm()
+    assert error < (1e-5 if dtype == torch.float32 else 0.35)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_strange_strides_do_not_matter(name: str) -> None:
+    case = BY_NAME["cnn"]
+    x = case.inputs()
+    expected = attribute(name, case, Input()).point
+    strided = torch.empty(SAMPLES, 6, 6, 4, dtype=x.dtype).permute(0, 3, 1, 2)[:, ::2]
+    strided.copy_(x)
+    assert not strided.is_contiguous()
+    close(attribute(name, case, Input(), strided).point, expected)
+    close(attribute(name, case, Input(), x.to(memory_format=torch.channels_last)).point, expected)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_models_without_parameters_and_single_samples(name: str) -> None:
+    class Energy(nn.Module):
+        def forward(self, *, x: Tensor) -> Tensor:
+            return x.pow(3).sum(dim=(1, 2))
+
+    x = torch.randn(1, 2, 3, dtype=torch.float64)
+    found = explain(Energy(), {"x": x}, cheap(name), Input(), "output")
+    assert list(found.values) == ["x"]
+    assert found.values["x"].abs().max() > 0
+
+
+@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize(
+    "mode", [torch.no_grad, torch.inference_mode, torch.enable_grad, torch.autograd.detect_anomaly], ids=str
+)
+@pytest.mark.filterwarnings("ignore:Anomaly Detection has been enabled")
+def test_it_does_not_matter_where_it_is_called(name: str, mode: Callable[[], Any]) -> None:
+    case = BY_NAME["cnn"]
+    expected = attribute(name, case, Input()).point
+    model = case.model()
+    with mode():
+        inputs = case.inputs().clone()  # in inference mode: an inference tensor
+        assert inputs.is_inference() == (mode is torch.inference_mode)
+        found = attribute(name, case, Input(), inputs, model, baseline=torch.zeros_like(inputs))
+        layer = attribute(name, case, Layer("bn1"), inputs, model)
+    close(found.point, expected, 0)
+    assert not any(leaf.is_inference() for leaf in (*found.point, *layer.point))

@@ -1,0 +1,275 @@
+import copy
+import math
+import pickle
+from dataclasses import replace
+
+import matplotlib as mpl
+import pytest
+import torch
+from matplotlib.figure import Figure
+from scipy.stats import sem
+from torch import nn
+from torchmetrics import MetricCollection, MetricTracker
+
+from lightning_explain import IntegratedGradients
+from lightning_explain.metrics import METRICS, AttributionMetric, Drift, Infidelity, RelevanceMass, RelevanceRank, Score
+from metrics.evaluations import Picture, evaluation_of, pictures
+
+mpl.use("Agg")
+
+DIRECTIONS = {
+    "completeness_gap": False,
+    "deletion_auc": False,
+    "degenerate_rate": False,
+    "drift": None,
+    "infidelity": False,
+    "insertion_auc": True,
+    "max_sensitivity": False,
+    "mprt": False,
+    "relevance_mass": True,
+    "relevance_rank": True,
+    "srg": True,
+}
+
+
+@pytest.fixture
+def batches():
+    """Two evaluations that every metric can score, with different samples."""
+    with (
+        evaluation_of(Picture(), pictures(4, seed=1), IntegratedGradients(2), of=fields(1)) as first,
+        evaluation_of(Picture(), pictures(4, seed=2), IntegratedGradients(2), of=fields(2)) as second,
+    ):
+        yield first, second
+
+
+def fields(seed):
+    generator = torch.Generator().manual_seed(seed)
+    return {
+        "mask": torch.rand(4, 36, generator=generator) < 0.3,
+        "previous": torch.randn(4, 36, generator=generator),
+        "randomised": torch.randn(4, 36, generator=generator),
+    }
+
+
+@pytest.fixture(params=METRICS)
+def metric(request):
+    return METRICS[request.param]()
+
+
+def close(a, b):
+    torch.testing.assert_close(
+        torch.as_tensor(a), torch.as_tensor(b), equal_nan=True, atol=1e-6, rtol=1e-5, check_dtype=False
+    )
+
+
+def test_every_metric_declares_its_direction():
+    assert {name: cls().higher_is_better for name, cls in METRICS.items()} == DIRECTIONS
+
+
+def test_what_torchmetrics_wants_to_know(metric):
+    assert metric.is_differentiable is False
+    assert metric.full_state_update is False
+    assert METRICS[metric.name] is type(metric)
+    with pytest.raises(RuntimeError, match="Can't change const"):
+        metric.higher_is_better = True
+
+
+def test_updates_join_what_they_saw(metric, batches):
+    for evaluation in batches:
+        metric.update(evaluation)
+    joined = torch.cat([type(metric)().per_sample(evaluation) for evaluation in batches]).double()
+    score = metric.score()
+    close(score.per_sample, joined)
+    close(score.mean, joined.nanmean())
+    close(metric.compute(), joined.nanmean().float())
+    assert len(score.per_sample) == 8
+    assert float(joined[:4].nanmean()) != float(joined[4:].nanmean()) or metric.name == "degenerate_rate"
+
+
+def test_reset_forgets(metric, batches):
+    first, second = batches
+    metric.update(first)
+    metric.reset()
+    assert metric.score().per_sample == ()
+    metric.update(second)
+    fresh = type(metric)()
+    fresh.update(second)
+    close(metric.score().per_sample, fresh.score().per_sample)
+
+
+def test_forward_gives_the_batch_and_keeps_the_whole(metric, batches):
+    for evaluation in batches:
+        close(metric(evaluation), type(metric)().per_sample(evaluation).nanmean().float())
+    close(metric.compute(), torch.cat([type(metric)().per_sample(e) for e in batches]).nanmean().float())
+
+
+def test_compute_gives_one_number_in_float32(metric, batches):
+    metric.update(batches[0])
+    value = metric.compute()
+    assert (value.shape, value.dtype, value.device) == ((), torch.float32, metric.device)
+
+
+@pytest.mark.filterwarnings("ignore:The ``compute`` method of metric")
+def test_nothing_seen_is_undefined(metric):
+    assert torch.isnan(metric.compute())
+    score = metric.score()
+    assert (score.n, score.undefined, score.per_sample) == (0, 0, ())
+    assert math.isnan(score.mean)
+    assert math.isnan(score.standard_error)
+
+
+def test_pickled_copied_and_cloned(metric, batches):
+    metric.update(batches[0])
+    for other in (pickle.loads(pickle.dumps(metric)), copy.deepcopy(metric), metric.clone()):
+        close(other.score().per_sample, metric.score().per_sample)
+        other.update(batches[1])
+        assert len(other.score().per_sample) == 8
+        assert len(metric.score().per_sample) == 4
+
+
+def test_unknown_settings_are_refused(metric):
+    with pytest.raises(ValueError, match="Unexpected keyword arguments: `normalise`"):
+        type(metric)(normalise=True)
+
+
+def test_states_have_names_of_their_own():
+    states = [name for cls in METRICS.values() for name in cls()._defaults]
+    assert len(set(states)) == len(states) == len(METRICS)
+
+
+def test_a_collection_gives_what_each_gives_alone(batches):
+    collection = MetricCollection({name: cls() for name, cls in METRICS.items()})
+    alone = {name: cls() for name, cls in METRICS.items()}
+    for evaluation in batches:
+        collection.update(evaluation)
+        for single in alone.values():
+            single.update(evaluation)
+    for name, value in collection.compute().items():
+        close(value, alone[name].compute())
+    collection.reset()
+    assert torch.isnan(collection(batches[0])["srg"]) == torch.isnan(alone["srg"](batches[0]))
+
+
+def test_metrics_that_agree_on_the_first_batch_are_not_merged(batches):
+    first, second = batches
+    uniform = replace(first, attribution=replace(first.attribution, point=(torch.ones(4, 1, 6, 6),)))
+    collection = MetricCollection([RelevanceMass(), RelevanceRank()])
+    collection.update(uniform)
+    close(collection.compute()["RelevanceMass"], collection.compute()["RelevanceRank"])
+    collection.update(second)
+    for cls in (RelevanceMass, RelevanceRank):
+        single = cls()
+        single.update(uniform)
+        single.update(second)
+        close(collection.compute()[cls.__name__], single.compute())
+    values = collection.compute()
+    assert float(values["RelevanceMass"]) != pytest.approx(float(values["RelevanceRank"]))
+
+
+def test_a_tracker_knows_the_best_epoch(batches):
+    for settings, expected in (({}, True), ({"artefact": True}, False)):
+        tracker = MetricTracker(RelevanceMass(**settings), maximize=RelevanceMass(**settings).higher_is_better)
+        values = []
+        for evaluation in batches:
+            tracker.increment()
+            tracker.update(evaluation)
+            values.append(float(tracker.compute()))
+        assert float(tracker.best_metric()) == pytest.approx(max(values) if expected else min(values))
+
+
+def test_ranks_are_joined(metric, batches):
+    """As torchmetrics does it between processes: states are gathered and concatenated."""
+    first, second = batches
+    other = type(metric)()
+    metric.update(first)
+    other.update(second)
+    metric.sync(
+        dist_sync_fn=lambda state, group=None: [state, torch.cat(getattr(other, other._state))],
+        distributed_available=lambda: True,
+    )
+    joined = torch.cat([type(metric)().per_sample(evaluation) for evaluation in batches]).double()
+    close(metric.score().per_sample, joined)
+    assert metric.score().n + metric.score().undefined == 8
+    metric.unsync()
+    assert len(metric.score().per_sample) == 4
+
+
+def test_scores_are_summarised_as_scipy_does():
+    generator = torch.Generator().manual_seed(0)
+    values = torch.randn(9, generator=generator, dtype=torch.float64)
+    holes = values.clone()
+    holes[[2, 5]] = torch.tensor([torch.nan, torch.inf], dtype=torch.float64)
+    kept = [float(v) for i, v in enumerate(values) if i not in {2, 5}]
+    score = Score.of(holes, higher_is_better=True)
+    assert (score.n, score.undefined, score.higher_is_better) == (7, 2, True)
+    assert score.mean == pytest.approx(sum(kept) / 7)
+    assert score.standard_error == pytest.approx(float(sem(kept)))
+    assert [math.isnan(v) for v in score.per_sample] == [i in {2, 5} for i in range(9)]
+    assert [v for v in score.per_sample if not math.isnan(v)] == kept
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.int64])
+def test_scores_of_any_type(dtype):
+    score = Score.of(torch.tensor([1, 2, 4], dtype=dtype))
+    assert score.per_sample == (1.0, 2.0, 4.0)
+    assert score.standard_error == pytest.approx(float(sem([1, 2, 4])))
+
+
+def test_one_sample_has_a_mean_and_no_error():
+    score = Score.of(torch.tensor([torch.nan, 3.0]))
+    assert (score.mean, score.n, score.undefined) == (3.0, 1, 1)
+    assert math.isnan(score.standard_error)
+
+
+def test_scores_do_not_keep_the_graph(batches):
+    class Grown(AttributionMetric):
+        name = "grown"
+
+        def per_sample(self, evaluation):
+            return evaluation.scores.sum(dim=1) * nn.Parameter(torch.ones(()))
+
+    metric = Grown()
+    metric(batches[0])
+    metric.update(batches[0])
+    assert not any(state.requires_grad for state in metric.grown_scores)
+
+
+def test_a_metric_of_ones_own_is_a_name_and_a_formula(batches):
+    class Size(AttributionMetric):
+        name = "size"
+        higher_is_better = None
+
+        def per_sample(self, evaluation):
+            return evaluation.scores.abs().sum(dim=1)
+
+    metric = Size()
+    for evaluation in batches:
+        metric.update(evaluation)
+    assert metric.compute() == pytest.approx(float(torch.cat([e.scores.abs().sum(dim=1) for e in batches]).mean()))
+    with pytest.raises(TypeError, match="abstract"):
+        type("Empty", (AttributionMetric,), {"name": "empty"})()
+
+
+def test_plots_draw_into_the_given_axes_and_leave_pyplot_alone(metric, batches):
+    from matplotlib import pyplot as plt
+
+    metric.update(batches[0])
+    before = plt.get_fignums()
+    axes = Figure().subplots()
+    metric.plot(ax=axes)
+    assert axes.has_data()
+    curve = Figure().subplots()
+    values = [torch.tensor(v) for v in (0.1, 0.3, 0.2)]
+    metric.plot(values, ax=curve)
+    assert list(curve.lines[0].get_ydata()) == pytest.approx([0.1, 0.3, 0.2])
+    assert plt.get_fignums() == before
+    figure, _ = metric.plot()
+    plt.close(figure)
+
+
+def test_settings_survive(batches):
+    metric = pickle.loads(pickle.dumps(Infidelity(normalize=False)))
+    assert metric.normalize is False
+    metric.update(batches[0])
+    close(metric.score().per_sample, Infidelity(normalize=False).per_sample(batches[0]))
+    assert Drift().score().higher_is_better is None
