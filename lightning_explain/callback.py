@@ -72,7 +72,7 @@ class AttributionMonitor(Callback):
         trainer = Trainer(callbacks=[AttributionMonitor(probe)])
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  (a user's settings, most of them keyword-only)
         self,
         probe: ProbeSet,
         methods: Sequence[MethodSpec] | None = None,
@@ -133,7 +133,7 @@ class AttributionMonitor(Callback):
 
     @override
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if self.every_n_validations == 1 and trainer.enable_validation and self._suite.measures("drift"):
+        if trainer.enable_validation and self._suite.measures("drift"):
             # What the first validation is compared with; after a resume, the model that was saved.
             with self._clock.running():
                 self._previous = self._attempt(trainer, lambda: self._suite.explain(pl_module, self._inputs(trainer)))
@@ -246,12 +246,12 @@ class AttributionMonitor(Callback):
                 self._warn_once(f"{type(logger).__name__} cannot show pictures: it gets the scores alone.")
 
     def _attempt(self, trainer: Trainer, work: Callable[[], T]) -> T | None:
-        """Do ``work`` in the trainer's precision; all ranks agree on whether it failed before any raises."""
+        # In the trainer's precision; all ranks agree on whether it failed before any raises.
         result, failure = None, None
         try:
             with trainer.precision_plugin.forward_context():
                 result = work()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  (whatever an explainer raises is the user's to decide on)
             failure = error
         if trainer.strategy.reduce_boolean_decision(failure is None, all=True):
             return result

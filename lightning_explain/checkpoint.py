@@ -66,7 +66,7 @@ class AttributionCheckpoint(ModelCheckpoint):
                                    ^
     """
 
-    def __init__(self, *args: Any, gate: str | Iterable[str], name: str = "gate", **kwargs: Any) -> None:  # noqa: ANN401
+    def __init__(self, *args: Any, gate: str | Iterable[str], name: str = "gate", **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.judge = Judge(gate, name)
         self.verdict: Verdict | None = None

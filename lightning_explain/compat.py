@@ -18,11 +18,11 @@ def validation_step_axis(trainer: Trainer) -> int:
     Returns:
         The step.
     """
-    results = trainer._results
+    results = trainer._results  # noqa: SLF001
     logged = {} if results is None else results.metrics(on_step=False)["log"]
     if "step" in logged:
         return int(logged["step"])
-    return int(trainer.fit_loop.epoch_loop._batches_that_stepped)
+    return int(trainer.fit_loop.epoch_loop._batches_that_stepped)  # noqa: SLF001
 
 
 def averages_weights(callback: object) -> bool:

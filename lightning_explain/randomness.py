@@ -40,5 +40,5 @@ def _device_generators(devices: set[torch.device]) -> list[torch.Generator]:
     indices = sorted({device.index or 0 for device in devices if device.type == "cuda"})
     found = [torch.cuda.default_generators[index] for index in indices]
     if any(device.type == "mps" for device in devices):
-        found.append(torch.mps._get_default_mps_generator())
+        found.append(torch.mps._get_default_mps_generator())  # noqa: SLF001  (there is no public way to it)
     return found

@@ -104,7 +104,7 @@ def _check_size(size: int, available: int | None) -> None:
         raise ValueError(f"The probe set is larger than the data: size={size}, but there are {available} samples.")
 
 
-def _split(item: Any) -> tuple[Any, Any]:
+def _split(item: object) -> tuple[Any, Any]:
     if isinstance(item, Mapping):
         found = [key for key in LABEL_KEYS if key in item]
         return {key: item[key] for key in item if key not in found[:1]}, item[found[0]] if found else None
@@ -115,7 +115,7 @@ def _split(item: Any) -> tuple[Any, Any]:
     return item, None
 
 
-def _batch(batch: Any) -> tuple[Inputs, Tensor | None]:
+def _batch(batch: object) -> tuple[Inputs, Tensor | None]:
     inputs, label = _split(batch)
     return inputs, None if label is None else torch.as_tensor(label)
 

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lightning_explain.attribution.place import Input, Layer, Neuron, Place
-from lightning_explain.inputs import Inputs
+from lightning_explain.inputs import Inputs, leaves, rebuild
 from lightning_explain.probe import Target
 
 SAMPLES = 4
@@ -27,6 +27,7 @@ class Case:
         places: Where methods are tried, and whether a coarse map can be made there.
         target: What is explained.
         smooth: Whether the model has no kinks, so that quadrature converges fast.
+        absent: Makes the baseline of an input.
     """
 
     name: str
@@ -35,6 +36,13 @@ class Case:
     places: tuple[tuple[Place, bool], ...]
     target: Target = "predicted"
     smooth: bool = False
+    absent: Callable[[Tensor], Tensor] = torch.zeros_like
+
+    def baseline(self) -> Inputs:
+        """Nothing there: zeros, the padding id, all words kept."""
+        inputs = self.inputs()
+        one = tuple(x[:1] for x in leaves(inputs))
+        return rebuild(inputs, tuple(torch.ones_like(x) if x.dtype == torch.bool else self.absent(x) for x in one))
 
     def model(self, seed: int = 0) -> nn.Module:
         with torch.random.fork_rng(devices=[]):
@@ -205,6 +213,11 @@ class Dense(nn.Module):
         return self.out(torch.tanh(self.conv(x)))
 
 
+def _ramp(x: Tensor) -> Tensor:
+    """For layer normalization, whose path from a constant is steep without end."""
+    return torch.linspace(-1, 1, x.numel(), dtype=x.dtype).view_as(x)
+
+
 def _normal(*shape: int) -> Callable[[], Tensor]:
     return lambda: torch.randn(SAMPLES, *shape, dtype=torch.float64)
 
@@ -352,6 +365,7 @@ CASES = (
             (Neuron("layer", (0, 0)), True),
         ),
         smooth=True,
+        absent=_ramp,
     ),
     Case(
         "dense",

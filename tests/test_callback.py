@@ -126,7 +126,7 @@ class TestScalarsAndPictures:
             def on_validation_end(self, trainer, pl_module):
                 scales.append(dict(chosen._gallery.scales))
 
-        run, _ = runs.fit(tmp_path, chosen, Watch(), logger=TensorBoardLogger(tmp_path))
+        runs.fit(tmp_path, chosen, Watch(), logger=TensorBoardLogger(tmp_path))
         assert scales[1] == scales[2] == scales[3] != {}
         assert chosen.state_dict()["scales"] == scales[1]
 
@@ -306,7 +306,7 @@ class TestErrors:
             runs.fit(tmp_path, monitor(**settings), module=Spare)
 
     def test_two_monitors_with_one_name(self, tmp_path):
-        with pytest.raises((MisconfigurationException, RuntimeError), match="name|unique"):
+        with pytest.raises((MisconfigurationException, RuntimeError), match=r"name|unique"):
             runs.fit(tmp_path, monitor(), monitor(metrics=["drift"]))
 
     def test_model_that_is_not_differentiable(self, tmp_path):
@@ -314,7 +314,7 @@ class TestErrors:
             def forward(self, x):
                 return self.net((x * 4).round().detach())
 
-        with pytest.raises(MisconfigurationException, match="does not depend differentiably on input"):
+        with pytest.raises(MisconfigurationException, match=r"does not depend differentiably on input"):
             runs.fit(tmp_path, monitor(), module=Rounding)
 
     def test_integer_inputs(self, tmp_path):
@@ -322,7 +322,7 @@ class TestErrors:
             tokens(tmp_path, ["saliency"])
 
     def test_integer_inputs_without_a_baseline(self, tmp_path):
-        with pytest.raises(MisconfigurationException, match="Give baseline=, tensors such as"):
+        with pytest.raises(MisconfigurationException, match=r"Give baseline=, tensors such as"):
             tokens(tmp_path, [("integrated_gradients", Layer("embedding", channel_dim=-1))])
 
     def test_sharded_parameters(self, tmp_path):
@@ -371,7 +371,8 @@ class TestOtherData:
                 super().__init__()
                 self.net = nn.Sequential(nn.Flatten(), nn.Linear(math.prod(shape), 8), nn.Tanh(), nn.Linear(8, 2))
 
-        run = runs.trainer(tmp_path, AttributionMonitor(ProbeSet.from_dataset(data, 8)), logger=TensorBoardLogger(tmp_path))
+        chosen = AttributionMonitor(ProbeSet.from_dataset(data, 8))
+        run = runs.trainer(tmp_path, chosen, logger=TensorBoardLogger(tmp_path))
         run.fit(Flat(), DataLoader(data, 4), DataLoader(data, 8))
         assert run.callback_metrics["attribution/input_x_gradient/srg"].isfinite()
         assert "attribution/sample_0" in events(tmp_path).Tags()["images"]

@@ -28,7 +28,7 @@ class Vandal(Method):
         torch.rand(3), np.random.rand(3), random.random()
         model.train()
         model.requires_grad_(True)
-        model(problem.inputs if isinstance(problem.inputs, torch.Tensor) else None)  # moves the batch norm's statistics
+        model(problem.inputs)  # moves the statistics of the batch norm
         for module in model.modules():
             module.register_forward_hook(lambda m, a, out: out * 2)
         for parameter in model.parameters():
@@ -71,7 +71,9 @@ def different(a, b):
     return [key for key in a if not runs.same(a[key], b[key])]
 
 
-@pytest.mark.filterwarnings("ignore:.*`Trainer\\(logger=False\\)`", "ignore:.*has no logger", "ignore:.*planted failure")
+@pytest.mark.filterwarnings(
+    "ignore:.*`Trainer\\(logger=False\\)`", "ignore:.*has no logger", "ignore:.*planted failure"
+)
 class TestInnocence:
     @pytest.fixture(params=SETTINGS)
     def settings(self, request):

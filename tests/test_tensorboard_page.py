@@ -61,7 +61,8 @@ def wait_for_data(page):
     for _ in range(60):
         runs = fetch(page, "data/runs")
         tags = fetch(page, "data/plugin/images/tags") if len(runs) == 2 else {}
-        if len(tags) == 2 and all("attribution/contact_sheet/grad_cam@features.8" in of_run for of_run in tags.values()):
+        # The contact sheet that is written last.
+        if len(tags) == 2 and all("attribution/contact_sheet/grad_cam@features.8" in t for t in tags.values()):
             return
         time.sleep(0.5)
     raise AssertionError("TensorBoard never showed the runs")
@@ -94,6 +95,7 @@ def test_the_pictures_are_drawn_beside_the_curves(page, tmp_path):
     # The card says the step of its picture: the last validation's, two epochs of 63 batches.
     assert all("Step 125" in " ".join(text.split()) for text in shown), shown
     assert page.locator("scalar-card").count() >= 1
+    page.keyboard.press("Escape")
     picture = tmp_path / "timeseries.png"
     page.screenshot(path=picture)
     assert Path(picture).stat().st_size > 20_000

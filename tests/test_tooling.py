@@ -22,7 +22,8 @@ def module(name, *arguments, cwd=ROOT):
 @pytest.fixture
 def copy(tmp_path):
     """The repository's configuration and package, to plant something in."""
-    shutil.copytree(ROOT / "lightning_explain", tmp_path / "lightning_explain", ignore=shutil.ignore_patterns("__pycache__"))
+    package = tmp_path / "lightning_explain"
+    shutil.copytree(ROOT / "lightning_explain", package, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     return tmp_path
 
@@ -65,14 +66,16 @@ def test_ruff_finds_what_is_planted(copy, file, line, finding):
 
 def test_ruff_finds_a_planted_complexity(copy):
     branches = "".join(f"    if x == {i}:\n        x += 1\n" for i in range(9))
-    (copy / "lightning_explain" / "planted.py").write_text(f'"""D."""\n\n\ndef f(x: int) -> int:\n    """D."""\n{branches}    return x\n')
+    code = f'"""D."""\n\n\ndef f(x: int) -> int:\n    """D."""\n{branches}    return x\n'
+    (copy / "lightning_explain" / "planted.py").write_text(code)
     status, printed = module("ruff", "check", "lightning_explain/planted.py", cwd=copy)
     assert status == 1
     assert "C901" in printed
 
 
 def test_mypy_finds_what_is_planted(copy):
-    (copy / "lightning_explain" / "planted.py").write_text('"""D."""\n\nx: int = "a"\n\n\ndef f(y):  # noqa\n    return y\n')
+    code = '"""D."""\n\nx: int = "a"\n\n\ndef f(y):\n    return y\n'
+    (copy / "lightning_explain" / "planted.py").write_text(code)
     status, printed = module("mypy", "--follow-imports=skip", "lightning_explain/planted.py", cwd=copy)
     assert status == 1
     assert "Incompatible types in assignment" in printed
@@ -99,7 +102,8 @@ def test_import_contracts_find_what_is_planted(copy, file, line, contract):
 
 def test_doctests_are_run_and_fail(tmp_path):
     (tmp_path / "planted.py").write_text('"""D.\n\n>>> 1 + 1\n3\n"""\n')
-    status, printed = module("pytest", "-q", "--doctest-modules", "-c", str(ROOT / "pyproject.toml"), "--rootdir", ".", "planted.py", cwd=tmp_path)
+    configuration = ("-c", str(ROOT / "pyproject.toml"), "--rootdir", ".")
+    status, printed = module("pytest", "-q", *configuration, "planted.py", cwd=tmp_path)
     assert status == 1
     assert "Expected:" in printed
 

@@ -57,13 +57,14 @@ class Problem:
     @cached_property
     def z0(self) -> Point:
         """The variable of the place at the baseline, (n, ...) each."""
-        pairs = list(zip(leaves(self.inputs), leaves(self.baseline), strict=True))
-        if all(not is_continuous(leaf) and torch.equal(leaf, base) for leaf, base in pairs):
+        z0 = self._variable(self.baseline)
+        if self._holds_ids_fixed and all(map(torch.equal, self.z, z0)):
             raise ValueError(
-                "The baseline of the integer inputs is the inputs themselves: no name says which id stands for"
-                " nothing. Give baseline=, a number or tensors such as torch.full_like(ids, padding_id)."
+                f"The baseline of {', '.join(self.place.names(self))} is what it is at the samples, for the integer"
+                " inputs stay as they are: no name says which id stands for nothing. Give baseline=, a number, or"
+                " tensors such as torch.full_like(ids, padding_id)."
             )
-        return self._variable(self.baseline)
+        return z0
 
     @cached_property
     def value(self) -> Tensor:
@@ -161,6 +162,14 @@ class Problem:
             return self.place.variable(self, inputs)
         self.budget.run(self.samples, f"forward{self.place}", body)
         return tuple(torch.cat(tensors) for tensors in zip(*parts, strict=True))
+
+    @property
+    def _holds_ids_fixed(self) -> bool:
+        """Whether integers are their own baseline, and samples are not simply blank otherwise."""
+        pairs = list(zip(leaves(self.inputs), leaves(self.baseline), strict=True))
+        ids = [torch.equal(leaf, base) for leaf, base in pairs if not is_continuous(leaf)]
+        blank = [torch.equal(leaf, base) for leaf, base in pairs if is_continuous(leaf)]
+        return any(ids) and not (blank and all(blank))
 
     def _pairs(self, chunk: slice) -> tuple[Tensor, Tensor]:
         # Copy by copy, so that a chunk holds as few copies as possible.

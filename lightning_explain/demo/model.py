@@ -10,6 +10,7 @@ from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import OneCycleLR
+from typing_extensions import override
 
 from lightning_explain.demo.data import CLASSES, SIDE
 
@@ -47,18 +48,21 @@ class DigitClassifier(LightningModule):
         """
         return self.head(self.features(images).flatten(1))  # type: ignore[no-any-return]
 
+    @override
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         images, label = batch
         loss = F.cross_entropy(self(images), label)
         self.log("train_loss", loss)
         return loss
 
+    @override
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         images, label = batch
         logits = self(images)
         self.log("val_loss", F.cross_entropy(logits, label))
         self.log("val_acc", (logits.argmax(dim=1) == label).float().mean())
 
+    @override
     def configure_optimizers(self) -> OptimizerLRScheduler:
         optimizer = AdamW(self.parameters(), lr=self.learning_rate)
         steps = int(self.trainer.estimated_stepping_batches)

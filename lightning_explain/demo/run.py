@@ -13,6 +13,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 from torch.utils.data import DataLoader
+from typing_extensions import override
 
 from lightning_explain.callback import AttributionMonitor
 from lightning_explain.checkpoint import AttributionCheckpoint
@@ -103,9 +104,11 @@ class Journal(Callback):
         self._checkpoint = checkpoint
         self._on_step, self._on_validation = on_step, on_validation
 
+    @override
     def on_train_batch_end(self, trainer: Trainer, *_: object) -> None:
         self._on_step(trainer.global_step / trainer.estimated_stepping_batches)
 
+    @override
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         verdict = self._checkpoint.verdict
         entry = Validation(

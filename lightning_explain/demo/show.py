@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
@@ -34,7 +35,9 @@ def show(out: Path, epochs: int, seed: int) -> bool:
     console.print(_conclusion(shortcut, honest) if told_apart else "[bold]The gate did not tell the two apart.[/]")
     if honest.checkpoint is not None:
         _print_plain(console, f"\nThe honest checkpoint:\n  {honest.checkpoint}")
-    _print_plain(console, f"\nSee what they look at:\n  tensorboard --logdir {out} --samples_per_plugin images=1000")
+    _print_plain(
+        console, f"\nSee what they look at:\n  tensorboard --logdir {quote(str(out))} --samples_per_plugin images=1000"
+    )
     return told_apart
 
 
