@@ -186,7 +186,7 @@ def outputs(problem: Problem) -> Tensor:
     def body(chunk: slice) -> None:
         part = rebuild(problem.inputs, tuple(leaf[chunk] for leaf in leaves(problem.inputs)))
         with torch.no_grad():
-            parts.append(output(problem.model, part, problem.forward))
+            parts.append(output(problem.model, part, problem.forward).clone())  # a view would keep all its base
 
     problem.budget.run(problem.samples, "forward", body)
     return torch.cat(parts)

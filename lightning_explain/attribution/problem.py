@@ -110,7 +110,7 @@ class Problem:
             # Not inference_mode: what a module caches in its forward pass would poison its next training step.
             with torch.no_grad():
                 score = self.place.score(self, points(rows, copy), rows)
-                parts.append(score.to(_accumulator(score)))
+                parts.append(score.to(_accumulator(score), copy=True))  # a view would keep all its base
 
         self.budget.run(copies * self.samples, f"forward{self.place}", body)
         return torch.cat(parts).view(copies, self.samples).T

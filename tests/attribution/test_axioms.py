@@ -110,7 +110,7 @@ def test_the_sum_is_the_difference_of_the_scores_where_complete(name: str, case:
         score, rest = (scores(case, part, found.target) for part in (inputs, rebuild(inputs, absent)))
         torch.testing.assert_close(found.span, score - rest, rtol=0, atol=1e-12)
     scale = found.span.abs().max()
-    assert found.delta.abs().max() < scale * (1e-4 if case.smooth else 0.15)
+    assert found.delta.abs().max() < scale * (1e-4 if case.smooth else 0.3)
 
 
 def scores(case: Case, inputs: Inputs, target: Tensor | None) -> Tensor:

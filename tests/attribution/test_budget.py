@@ -1,0 +1,266 @@
+import gc
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from lightning_explain import (
+    METHODS,
+    GradCAM,
+    Input,
+    IntegratedGradients,
+    Layer,
+    Neuron,
+    Occlusion,
+    SmoothGrad,
+    VarGrad,
+    explain,
+)
+from lightning_explain.attribution import budget
+from lightning_explain.attribution.budget import FIRST_CHUNK, LARGEST_CHUNK, RowBudget
+from lightning_explain.attribution.methods import Method
+from lightning_explain.attribution.place import Place
+
+
+class Clock:
+    """Time that passes only by the work done: a fixed cost for each chunk, another for each row."""
+
+    def __init__(self, per_chunk: float, per_row: float) -> None:
+        self.now, self.per_chunk, self.per_row = 0.0, per_chunk, per_row
+        self.chunks: list[int] = []
+
+    def perf_counter(self) -> float:
+        return self.now
+
+    def body(self, rows: slice) -> None:
+        size = rows.stop - rows.start
+        self.chunks.append(size)
+        self.now += self.per_chunk + self.per_row * size
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float, float], Clock]:
+    def make(per_chunk: float, per_row: float) -> Clock:
+        made = Clock(per_chunk, per_row)
+        monkeypatch.setattr(budget, "time", made)
+        return made
+
+    return make
+
+
+@given(total=st.integers(0, 200), max_rows=st.none() | st.integers(1, 64), limit=st.integers(1, 300))
+def test_every_row_is_done_once_and_in_order_whatever_the_memory(total: int, max_rows: int | None, limit: int) -> None:
+    done: list[int] = []
+
+    def body(rows: slice) -> None:
+        assert max_rows is None or rows.stop - rows.start <= max_rows
+        if rows.stop - rows.start > limit:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        done.extend(range(rows.start, rows.stop))
+
+    RowBudget(max_rows).run(total, "forward", body)
+    assert done == list(range(total))
+
+
+def test_chunks_grow_while_that_pays(clock: Callable[[float, float], Clock]) -> None:
+    free = clock(1.0, 1e-6)
+    RowBudget().run(20_000, "forward", free.body)
+    assert free.chunks[0] == FIRST_CHUNK
+    assert max(free.chunks) == LARGEST_CHUNK
+    assert all(b in {a, 2 * a} for a, b in zip(free.chunks, free.chunks[1:-1], strict=False))
+
+
+def test_chunks_stay_where_growing_does_not_pay_and_settle(clock: Callable[[float, float], Clock]) -> None:
+    steady = clock(0.0, 1.0)
+    rows = RowBudget()
+    rows.run(10_000, "forward", steady.body)
+    assert max(steady.chunks) == 2 * FIRST_CHUNK
+    assert set(steady.chunks[5:-1]) == {FIRST_CHUNK}
+    steady.chunks.clear()
+    rows.run(10_000, "forward", steady.body)
+    assert set(steady.chunks[:-1]) == {FIRST_CHUNK}  # it remembers
+
+
+def test_kinds_learn_by_themselves(clock: Callable[[float, float], Clock]) -> None:
+    made = clock(1.0, 0.0)
+    rows = RowBudget()
+    rows.run(50_000, "forward", made.body)
+    made.chunks.clear()
+    rows.run(FIRST_CHUNK, "backward", made.body)
+    rows.run(5000, "forward", made.body)
+    assert made.chunks[0] == FIRST_CHUNK
+    assert made.chunks[1] == LARGEST_CHUNK
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:128] err == 0. DefaultCPUAllocator: can't allocate memory: you"),
+        RuntimeError("[enforce fail at CPUAllocator.cpp:76] data. DefaultCPUAllocator: not enough memory"),
+        RuntimeError("MPS backend out of memory (MPS allocated: 8.00 GB"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+    ],
+    ids=lambda error: str(error)[:20],
+)
+def test_every_kind_of_memory_error_halves_the_chunk(error: RuntimeError) -> None:
+    sizes: list[int] = []
+
+    def body(rows: slice) -> None:
+        sizes.append(rows.stop - rows.start)
+        if sizes[-1] > 5:
+            raise error
+
+    rows = RowBudget(20)
+    rows.run(23, "forward", body)
+    assert sizes == [20, 10, 5, 5, 5, 5, 3]
+    rows.run(5, "forward", body)
+    assert sizes[-1] == 5
+
+
+def test_other_errors_and_single_rows_that_do_not_fit_are_raised() -> None:
+    def body(rows: slice) -> None:
+        raise torch.OutOfMemoryError(f"CUDA out of memory at {rows.start}")
+
+    with pytest.raises(torch.OutOfMemoryError, match="at 0"):
+        RowBudget(8).run(8, "forward", body)
+    calls: list[slice] = []
+
+    def wrong(rows: slice) -> None:
+        calls.append(rows)
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+    with pytest.raises(RuntimeError, match="mat1 and mat2"):
+        RowBudget(8).run(8, "forward", wrong)
+    assert len(calls) == 1
+
+
+def test_what_did_not_fit_is_freed_before_the_next_try() -> None:
+    refs: list[weakref.ref[Tensor]] = []
+    alive: list[int] = []
+
+    def body(rows: slice) -> None:
+        alive.append(sum(ref() is not None for ref in refs))
+        held = torch.empty(rows.stop - rows.start)
+        refs.append(weakref.ref(held))
+        if len(held) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    gc.disable()
+    try:
+        RowBudget(8).run(8, "forward", body)
+    finally:
+        gc.enable()
+    assert alive == [0] * len(alive)
+    assert len(alive) == 6
+
+
+@pytest.mark.parametrize("max_rows", [0, -3])
+def test_at_least_a_row(max_rows: int) -> None:
+    with pytest.raises(ValueError, match=f"max_rows must be at least 1, got {max_rows}"):
+        RowBudget(max_rows)
+
+
+class Net(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(2, 8, 3, padding=1)
+        self.conv2 = nn.Conv2d(8, 8, 3, padding=1)
+        self.head = nn.Linear(8, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(torch.tanh(self.conv2(torch.tanh(self.conv1(x)))).mean(dim=(2, 3)))
+
+
+PLACES = (Input(), Layer("conv1"), Neuron("conv2", (0, 1, 1)))
+
+
+@pytest.mark.parametrize("place", PLACES, ids=str)
+@pytest.mark.parametrize("name", METHODS)
+def test_no_more_rows_at_once_than_asked_for(name: str, place: Place) -> None:
+    model, rows = Net(), []
+    model.register_forward_pre_hook(lambda _model, args: rows.append(len(args[0])))
+    explain(model, torch.randn(5, 2, 6, 6), name, place, target=1, max_rows=3)
+    assert max(rows) <= 3
+    assert sum(rows) >= 5
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_running_out_of_memory_changes_nothing_but_the_chunks(name: str) -> None:
+    model, x = Net().double(), torch.randn(5, 2, 6, 6, dtype=torch.float64)
+    expected = [explain(model, x, name, place, target=1).point for place in PLACES]
+    failures: list[int] = []
+
+    def small(_model: nn.Module, args: tuple[Tensor]) -> None:
+        if len(args[0]) > 3:
+            failures.append(len(args[0]))
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    model.register_forward_pre_hook(small)
+    for place, values in zip(PLACES, expected, strict=True):
+        found = explain(model, x, name, place, target=1).point
+        torch.testing.assert_close(found, values, rtol=0, atol=1e-12)
+    assert failures
+
+
+class Live(TorchDispatchMode):
+    """Bytes of all tensor storages that are alive, now and at most."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = self.peak = 0
+        self.known: set[int] = set()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        for leaf in tree_leaves(out):
+            if isinstance(leaf, Tensor):
+                self.follow(leaf.untyped_storage())
+        return out
+
+    def follow(self, storage: Any) -> None:
+        key = storage._cdata
+        if key not in self.known:
+            self.known.add(key)
+            self.now += storage.nbytes()
+            self.peak = max(self.peak, self.now)
+            weakref.finalize(storage, self.forget, key, storage.nbytes())
+
+    def forget(self, key: int, size: int) -> None:
+        self.known.discard(key)
+        self.now -= size
+
+
+def peak(method: Method, place: Place) -> int:
+    model, x = Net(), torch.randn(8, 2, 16, 16)
+    gc.collect()
+    with Live() as live:
+        explain(model, x, method, place, target=1, max_rows=8)
+    assert live.peak > x.numel() * 4
+    return live.peak
+
+
+@pytest.mark.parametrize("place", PLACES, ids=str)
+@pytest.mark.parametrize(
+    ("little", "much"),
+    [
+        (IntegratedGradients(16), IntegratedGradients(160)),
+        (SmoothGrad(n_samples=4), SmoothGrad(n_samples=40)),
+        (VarGrad(n_samples=4), VarGrad(n_samples=40)),
+        (SmoothGrad(IntegratedGradients(4), n_samples=4), SmoothGrad(IntegratedGradients(40), n_samples=8)),
+        (Occlusion(8), Occlusion(2)),
+        (Occlusion(4, 4), Occlusion(4, 1)),
+        (VarGrad(GradCAM(signed=True), n_samples=4), VarGrad(GradCAM(signed=True), n_samples=40)),
+    ],
+    ids=["ig", "smoothgrad", "vargrad", "nested", "windows", "overlapping", "grad_cam"],
+)
+def test_memory_does_not_grow_with_the_work(little: Method, much: Method, place: Place) -> None:
+    small, large = peak(little, place), peak(much, place)
+    assert large < 1.1 * small, f"{large} bytes for {much}, {small} for {little}"
