@@ -202,8 +202,8 @@ class AttributionMonitor(Callback):
         unknown = [name for name in self.prog_bar if f"{self.name}/{name}" not in names]
         if unknown:
             raise MisconfigurationException(f"prog_bar names no score: {unknown}. Known: {', '.join(names)}.")
-        if self.methods is None:
-            rank_zero_info(f"AttributionMonitor explains with {', '.join(e.name for e in self._suite.explainers)}.")
+        # Names hold what was chosen for the user: methods, and the layer of Grad-CAM.
+        rank_zero_info(f"AttributionMonitor explains with {', '.join(e.name for e in self._suite.explainers)}.")
 
     def _examine(self, trainer: Trainer, pl_module: LightningModule, previous: Maps | None) -> None:
         self._prepare(trainer, pl_module)

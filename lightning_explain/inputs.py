@@ -22,9 +22,13 @@ def leaves(inputs: Inputs) -> Point:
     if isinstance(inputs, Tensor):
         return (inputs,)
     found = tuple(inputs.values()) if isinstance(inputs, Mapping) else inputs
-    if not isinstance(found, tuple) or not all(isinstance(leaf, Tensor) for leaf in found):
-        kinds = type(inputs).__name__
-        raise TypeError(f"Inputs must be a tensor, a tuple of tensors or a dict of tensors, got {kinds}.")
+    wrong = "" if isinstance(found, tuple) else type(inputs).__name__
+    if not wrong and not all(isinstance(leaf, Tensor) for leaf in found):
+        held = zip(names(inputs), found, strict=True)
+        first = next(f"{type(leaf).__name__} for {name}" for name, leaf in held if not isinstance(leaf, Tensor))
+        wrong = f"{type(inputs).__name__} with {first}"
+    if wrong:
+        raise TypeError(f"Inputs must be a tensor, a tuple of tensors or a dict of tensors, got {wrong}.")
     return found
 
 

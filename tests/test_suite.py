@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 import torch
+from scipy.stats import spearmanr
 from torch import nn
 
 from lightning_explain import METRICS, GradCAM, Input, IntegratedGradients, Layer, Neuron, ProbeSet, Saliency
@@ -358,8 +359,6 @@ def test_similarity_is_that_with_the_model_randomised_by_hand():
             ours.copy_(theirs)
         twin.norm.running_mean.zero_()
         twin.norm.running_var.fill_(1)
-    from scipy.stats import spearmanr
-
     now, other = (
         explain(m, images(), "input_x_gradient", target=LABEL).values.sum(1).flatten(1).abs() for m in (model, twin)
     )
@@ -515,7 +514,7 @@ def test_a_metric_that_fits_no_method_is_refused(methods, metric, message):
 def test_integer_inputs_alone_cannot_be_noisy():
     model = nn.Sequential(nn.Embedding(9, 4), nn.Flatten(), nn.Linear(20, 3))
     probe = probe_of(torch.randint(0, 9, (N, 5)), baseline=0)
-    with pytest.raises(ValueError, match="'max_sensitivity' applies to no method: .* no noise can be added"):
+    with pytest.raises(ValueError, match=r"'max_sensitivity' applies to no method: .* no noise can be added"):
         suite_of(model, [("saliency", Layer("0", channel_dim=-1))], ["max_sensitivity"], probe)
     examination = suite_of(
         model, [("input_x_gradient", Layer("0", channel_dim=-1)), "occlusion"], ["srg", "infidelity"], probe
@@ -528,7 +527,7 @@ def test_what_does_not_fit_the_model_is_said_before_training():
         ValueError, match=r"No layer 'conv3'\. Did you mean 'conv'\? Known: conv, norm, conv2, drop, head"
     ):
         suite_of(made(), ["saliency@conv3"], ["srg"])
-    with pytest.raises(ValueError, match="Target .* of sample 2 is out of range"):
+    with pytest.raises(ValueError, match=r"Target .* of sample 2 is out of range"):
         suite_of(made(), ["saliency"], ["srg"], probe_of(label=torch.tensor([0, 1, 3, 1, 0])))
 
 

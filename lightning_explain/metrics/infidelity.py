@@ -60,7 +60,7 @@ class Infidelity(AttributionMetric):
     plot_lower_bound = 0.0
     yardstick = True
 
-    def __init__(self, normalize: bool = True, **kwargs: Any) -> None:  # noqa: ANN401
+    def __init__(self, normalize: bool = True, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.normalize = normalize
 

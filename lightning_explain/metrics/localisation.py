@@ -77,7 +77,7 @@ class RegionMetric(AttributionMetric):
 
     plot_lower_bound = 0.0
 
-    def __init__(self, enrichment: bool = True, artefact: bool = False, **kwargs: Any) -> None:  # noqa: ANN401
+    def __init__(self, enrichment: bool = True, artefact: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.enrichment, self.artefact = enrichment, artefact
 

@@ -56,7 +56,7 @@ class MaxSensitivity(AttributionMetric):
     higher_is_better = False
     plot_lower_bound = 0.0
 
-    def __init__(self, copies: int = 4, radius: float = 0.1, seed: int = 0, **kwargs: Any) -> None:  # noqa: ANN401
+    def __init__(self, copies: int = 4, radius: float = 0.1, seed: int = 0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if copies < 1 or radius <= 0:
             raise ValueError(f"copies must be at least 1 and radius positive, got {copies} and {radius}.")

@@ -87,7 +87,7 @@ class AttributionMetric(Metric):
     yardstick: ClassVar[bool] = False
     """Whether random attributions are scored too: a faithfulness score means little without them."""
 
-    def __init__(self, **kwargs: Any) -> None:  # noqa: ANN401
+    def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         # A state name of its own: MetricCollection merges metrics whose states look equal.
         self.add_state(self._state, default=[], dist_reduce_fx="cat")

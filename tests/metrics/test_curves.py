@@ -1,10 +1,12 @@
+from itertools import pairwise
+
 import pytest
 import torch
+from metrics.evaluations import TARGET, Linear, Pair, Picture, evaluation_of, pictures, rows, with_scores
 
 from lightning_explain.metrics import SRG, DeletionAUC, InsertionAUC
 from lightning_explain.metrics.curves import area_under_curve
 from lightning_explain.metrics.evaluation import RandomEvaluation
-from metrics.evaluations import TARGET, Linear, Pair, Picture, evaluation_of, pictures, rows, with_scores
 
 
 def areas_by_hand(model, x, x0, scores, target, steps):
@@ -25,8 +27,7 @@ def areas_by_hand(model, x, x0, scores, target, steps):
                 with torch.no_grad():
                     values[which].append((gone / pixels, float(model(point[None]).softmax(1)[0, target[i]])))
         for curve, areas in zip(values, (deletion, insertion), strict=True):
-            points = list(zip(curve[:-1], curve[1:], strict=True))
-            areas.append(sum((b[0] - a[0]) * (a[1] + b[1]) / 2 for a, b in points))
+            areas.append(sum((b[0] - a[0]) * (a[1] + b[1]) / 2 for a, b in pairwise(curve)))
     return torch.tensor(deletion, dtype=torch.float64), torch.tensor(insertion, dtype=torch.float64)
 
 

@@ -1,9 +1,9 @@
 import pytest
 import torch
+from metrics.evaluations import Pair, Picture, evaluation_of, pictures, rows
 
 from lightning_explain import GradCAM, InputXGradient, IntegratedGradients, Layer, Saliency, SmoothGrad
 from lightning_explain.metrics.evaluation import RandomEvaluation
-from metrics.evaluations import Pair, Picture, evaluation_of, pictures, rows
 
 
 @pytest.mark.parametrize(

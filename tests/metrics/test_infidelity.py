@@ -1,10 +1,10 @@
 import pytest
 import torch
+from metrics.evaluations import TARGET, Linear, Pair, Picture, evaluation_of, pictures, rows, with_scores
 
 from lightning_explain import IntegratedGradients, Layer, Occlusion, Saliency, SmoothGrad
 from lightning_explain.metrics import Infidelity
 from lightning_explain.metrics.infidelity import infidelity
-from metrics.evaluations import TARGET, Linear, Pair, Picture, evaluation_of, pictures, rows, with_scores
 
 
 def by_hand(model, inputs, baseline, attribution, masks, target, normalize):

@@ -1,10 +1,10 @@
 import pytest
 import torch
+from metrics.evaluations import Pair, Picture, evaluation_of, pictures, rows, with_scores
 
 from lightning_explain import Input, Layer, ProbeSet, Saliency
 from lightning_explain.metrics import RelevanceMass, RelevanceRank
 from lightning_explain.metrics.localisation import relevance_mass, relevance_rank
-from metrics.evaluations import Pair, Picture, evaluation_of, pictures, rows, with_scores
 
 BOTH = [RelevanceMass, RelevanceRank]
 

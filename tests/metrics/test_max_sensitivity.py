@@ -1,5 +1,6 @@
 import pytest
 import torch
+from metrics.evaluations import TARGET, Linear, Pair, Picture, evaluation_of, pictures, rows, with_scores
 from torch import nn
 
 from lightning_explain import GradCAM, Input, Layer, Neuron, Occlusion, ProbeSet, Saliency, SmoothGrad, explain
@@ -7,7 +8,6 @@ from lightning_explain.attribution.budget import RowBudget
 from lightning_explain.inputs import leaves
 from lightning_explain.metrics import MaxSensitivity
 from lightning_explain.metrics.max_sensitivity import noisy_copies, relative_change
-from metrics.evaluations import TARGET, Linear, Pair, Picture, evaluation_of, pictures, rows, with_scores
 
 
 def by_hand(model, inputs, method, copies, place=None):

@@ -7,13 +7,13 @@ import matplotlib as mpl
 import pytest
 import torch
 from matplotlib.figure import Figure
+from metrics.evaluations import Picture, evaluation_of, pictures
 from scipy.stats import sem
 from torch import nn
 from torchmetrics import MetricCollection, MetricTracker
 
 from lightning_explain import IntegratedGradients
 from lightning_explain.metrics import METRICS, AttributionMetric, Drift, Infidelity, RelevanceMass, RelevanceRank, Score
-from metrics.evaluations import Picture, evaluation_of, pictures
 
 mpl.use("Agg")
 

@@ -5,12 +5,12 @@ from dataclasses import replace
 
 import pytest
 import torch
+from metrics.evaluations import Linear, Pair, Picture, evaluation_of, pictures, rows
 from scipy.stats import spearmanr
 from torch import nn
 
 from lightning_explain.metrics import MPRT
 from lightning_explain.metrics.mprt import randomised
-from metrics.evaluations import Linear, Pair, Picture, evaluation_of, pictures, rows
 
 
 class Tied(nn.Module):

@@ -1,0 +1,361 @@
+import dataclasses
+import pickle
+import random
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+from torch.utils.data import DataLoader, TensorDataset
+
+from lightning_explain import ProbeSet
+
+X = torch.arange(4 * 2 * 3 * 5, dtype=torch.float32).view(4, 2, 3, 5)
+LABEL = torch.tensor([0, 2, 1, 2])
+
+
+@pytest.mark.parametrize(
+    ("fields", "target"),
+    [
+        ({"label": LABEL}, "label"),
+        ({"label": LABEL.float()}, "output"),
+        ({}, "predicted"),
+        ({"label": LABEL, "target": "predicted"}, "predicted"),
+        ({"label": LABEL.float(), "target": "predicted"}, "predicted"),
+        ({"target": "output"}, "output"),
+    ],
+)
+def test_the_target_follows_from_the_labels(fields: dict[str, object], target: str) -> None:
+    assert ProbeSet.from_tensors(X, **fields).target == target
+
+
+@pytest.mark.parametrize(
+    ("given_target", "expected"),
+    [
+        (1, 1),
+        ([0, 1, 2, 1], [0, 1, 2, 1]),
+        (torch.tensor([[0, 1]] * 4), [[0, 1]] * 4),
+        (np.array([3, 2, 1, 0]), [3, 2, 1, 0]),
+    ],
+)
+def test_indices_become_tensors(given_target: object, expected: object) -> None:
+    target = ProbeSet(X, target=given_target).target
+    assert isinstance(target, Tensor)
+    assert target.tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"inputs": X[:0]}, "The probe set is empty: it needs at least one sample"),
+        (
+            {"inputs": X.where(X != 100, torch.nan)},
+            r"input holds NaN or infinity in 1 sample\(s\), the first is sample 3",
+        ),
+        (
+            {"inputs": {"a": torch.zeros(4), "b": torch.tensor([0, 1, torch.inf, torch.nan])}},
+            r"b holds NaN or infinity in 2 sample\(s\), the first is sample 2",
+        ),
+        ({"inputs": (X, X[:3])}, r"same number of samples; got input\[0\] \(4, 2, 3, 5\), input\[1\] \(3, 2, 3, 5\)"),
+        ({"inputs": torch.tensor(1.0)}, r"Every input needs a batch dimension; got shapes \[\(\)\]"),
+        ({"inputs": ()}, r"Every input needs a batch dimension; got shapes \[\]"),
+        ({"label": LABEL[:3]}, r"Expected a label for each of 4 samples, got shape \(3,\)"),
+        ({"label": torch.tensor(1)}, r"Expected a label for each of 4 samples, got shape \(\)"),
+        (
+            {"target": "labels"},
+            "No target 'labels'. Did you mean 'label'. Known: label, predicted, output. Or give output",
+        ),
+        ({"target": "label"}, "The target 'label' needs integer class labels; pass label="),
+        ({"target": "label", "label": LABEL.float()}, "The target 'label' needs integer class labels"),
+        (
+            {"target": torch.tensor([0.0] * 4)},
+            r"A target is an integer output index, got torch.float32. For a regression",
+        ),
+        ({"target": torch.tensor(1j)}, r"A target is an integer output index, got torch.complex64"),
+        ({"target": True}, r"A target is an integer output index, got torch.bool"),
+        ({"target": [0, 1]}, r"Expected a target for each of 4 samples, got shape \(2,\)"),
+        ({"target": -1}, "Targets are output indices from 0 on, got -1"),
+        ({"baseline": "zero"}, "No baseline 'zero'. Did you mean 'zeros'"),
+        (
+            {"baseline": X[:2]},
+            r"The baseline of input has shape \(2, 2, 3, 5\); expected \(4, 2, 3, 5\), or \(1, 2, 3, 5\)",
+        ),
+        ({"mask": torch.ones(4, 3, 4)}, r"The mask has shape \(4, 3, 4\); expected \(4, 3, 5\).* or \(3, 5\)"),
+        ({"mask": torch.ones(3, 3, 5)}, r"The mask has shape \(3, 3, 5\)"),
+        ({"mask": torch.full((3, 5), 0.5)}, r"A mask holds True or False \(or 1 and 0\); other values were found"),
+        ({"mask": torch.full((3, 5), 2)}, r"A mask holds True or False"),
+        ({"mask": torch.full((3, 5), torch.nan)}, r"A mask holds True or False"),
+        ({"mask": torch.zeros(4, 3, 5)}, "The mask is empty in all samples"),
+        ({"mask": torch.ones(3, 5), "region": "objekt"}, "No region 'objekt'. Did you mean 'object'"),
+        ({"names": ["a", "b"]}, "Expected 4 different names, one for each sample, got 2"),
+        ({"names": ["a", "b", "a", "c"]}, "Expected 4 different names, one for each sample, got 3"),
+    ],
+)
+def test_what_cannot_be_is_refused(fields: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        ProbeSet(**{"inputs": X} | fields)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        ([X], "Inputs must be a tensor, a tuple of tensors or a dict of tensors, got list"),
+        (X.numpy(), "got ndarray"),
+        ({"x": X, "path": ["a"] * 4}, r"got dict with list for path"),
+        ((X, None), r"got tuple with NoneType for input\[1\]"),
+    ],
+)
+def test_inputs_are_tensors(inputs: object, message: str) -> None:
+    with pytest.raises(TypeError, match=message):
+        ProbeSet(inputs)
+
+
+@pytest.mark.parametrize(
+    "mask",
+    [
+        torch.eye(3, 5) > 0,
+        torch.eye(3, 5),
+        torch.eye(3, 5).long(),
+        (torch.eye(3, 5) > 0).expand(4, 3, 5),
+        (torch.eye(3, 5) > 0).expand(4, 1, 3, 5),
+        np.eye(3, 5),
+    ],
+)
+def test_masks_may_have_several_forms(mask: Tensor) -> None:
+    found = ProbeSet(X, mask=mask, region="artefact").mask
+    assert found.dtype == torch.bool
+    assert torch.equal(found, (torch.eye(3, 5) > 0).expand(4, 3, 5))
+    found[0] = False  # a tensor of its own, not an expanded view
+    assert found[1].any()
+
+
+@pytest.mark.parametrize(
+    ("inputs", "shape"),
+    [
+        (torch.randn(4, 6), (4, 6)),
+        (torch.randn(4, 2, 7), (4, 7)),
+        (torch.randn(4, 2, 3, 5, 6), (4, 3, 5, 6)),
+        ({"ids": torch.ones(4, 9, dtype=torch.long), "x": torch.randn(4, 6)}, (4, 6)),
+        (torch.ones(4, 9, dtype=torch.long), (4, 9)),
+    ],
+)
+def test_masks_belong_to_the_positions_of_the_first_floating_input(inputs: object, shape: tuple[int, ...]) -> None:
+    assert ProbeSet(inputs, mask=torch.ones(shape)).mask.shape == shape
+    assert ProbeSet(inputs, mask=torch.ones(shape[1:])).mask.shape == shape
+
+
+def test_later_changes_to_the_users_tensors_do_not_reach_the_probe_set() -> None:
+    fields = {
+        "label": LABEL.clone(),
+        "target": torch.tensor([0, 1, 0, 1]),
+        "baseline": torch.ones_like(X),
+        "mask": torch.ones(4, 3, 5, dtype=torch.bool),
+    }
+    inputs = {"x": X.clone()}
+    probe = ProbeSet(inputs, **fields)
+    identity = ProbeSet({"x": X.clone()}, **{key: value.clone() for key, value in fields.items()}).identity
+    for tensor in (*inputs.values(), *fields.values()):
+        tensor.zero_()
+    inputs["y"] = X
+    assert probe.identity == identity
+    assert torch.equal(probe.inputs["x"], X)
+    with pytest.raises(dataclasses.FrozenInstanceError, match="cannot assign"):
+        probe.label = None
+
+
+def test_tensors_with_a_graph_are_cut_off() -> None:
+    weight = torch.ones(5, requires_grad=True)
+    probe = ProbeSet(X * weight, label=LABEL)
+    assert not probe.inputs.requires_grad
+
+
+BASE = {
+    "inputs": {"x": X, "ids": torch.ones(4, 2, dtype=torch.long)},
+    "label": LABEL,
+    "target": torch.tensor(1),
+    "mask": torch.ones(3, 5),
+}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"inputs": {"x": X + 1e-3, "ids": BASE["inputs"]["ids"]}},
+        {"inputs": {"x": X.double(), "ids": BASE["inputs"]["ids"]}},
+        {"inputs": {"x": X.bfloat16(), "ids": BASE["inputs"]["ids"]}},
+        {"inputs": {"x": X, "ids": BASE["inputs"]["ids"].int()}},
+        {"inputs": {"x": X, "ids": BASE["inputs"]["ids"] > 0}},
+        {"inputs": {"x": X, "tokens": BASE["inputs"]["ids"]}},
+        {"inputs": (X, BASE["inputs"]["ids"])},
+        {"inputs": {"x": X.reshape(4, 2, 5, 3), "ids": BASE["inputs"]["ids"]}, "mask": torch.ones(5, 3)},
+        {"label": torch.tensor([0, 2, 1, 1])},
+        {"label": None},
+        {"target": torch.tensor(2)},
+        {"target": torch.tensor([1, 1, 1, 1])},
+        {"target": "predicted"},
+        {"baseline": "mean"},
+        {"baseline": 0.5},
+        {"mask": torch.eye(3, 5)},
+        {"mask": None},
+        {"region": "artefact"},
+    ],
+    ids=str,
+)
+def test_the_identity_tells_all_that_matters(change: dict[str, object]) -> None:
+    assert ProbeSet(**BASE).identity == ProbeSet(**BASE).identity
+    assert ProbeSet(**BASE | change).identity != ProbeSet(**BASE).identity
+
+
+@pytest.mark.parametrize("change", [{"names": list("abcd")}, {"class_names": list("abc")}, {"baseline": 0}])
+def test_the_identity_leaves_out_how_things_are_called(change: dict[str, object]) -> None:
+    assert ProbeSet(**BASE | change).identity == ProbeSet(**BASE).identity
+
+
+@pytest.mark.parametrize(
+    "dtype", [torch.bfloat16, torch.float16, torch.float64, torch.bool, torch.uint8, torch.complex64]
+)
+def test_every_type_has_an_identity(dtype: torch.dtype) -> None:
+    identities = {ProbeSet(X[..., :n].to(dtype)).identity for n in (1, 2, 5)}
+    assert len(identities) == 3
+    assert all(len(identity) == 16 for identity in identities)
+
+
+def test_pickled_and_copied_it_is_the_same() -> None:
+    probe = ProbeSet(**BASE, names=list("abcd"), class_names=list("xyz"))
+    identity = probe.identity
+    again = pickle.loads(pickle.dumps(probe))
+    assert again.identity == identity
+    assert again.names == ("a", "b", "c", "d")
+    assert again.class_names == ("x", "y", "z")
+    assert torch.equal(again.mask, probe.mask)
+    assert dataclasses.replace(probe, region="artefact").identity != identity
+    assert dataclasses.replace(probe).identity == identity
+
+
+@pytest.mark.parametrize(
+    ("inputs", "modality"),
+    [
+        (torch.zeros(2), "tabular"),
+        (torch.zeros(2, 3), "tabular"),
+        (torch.zeros(2, 3, 4), "time_series"),
+        (torch.zeros(2, 3, 4, 4), "image"),
+        (torch.zeros(2, 3, 4, 4, 4), "video"),
+        (torch.zeros(2, 3, 4, 4, 4, 4), "tensor"),
+        (torch.zeros(2, 3, dtype=torch.long), "text"),
+        ({"ids": torch.zeros(2, 3, dtype=torch.long), "x": torch.zeros(2, 3, 4, 4)}, "image"),
+    ],
+)
+def test_the_modality_is_seen_from_the_shape(inputs: object, modality: str) -> None:
+    assert ProbeSet(inputs).modality == modality
+
+
+def test_a_sample_of_it() -> None:
+    probe = ProbeSet(
+        **BASE | {"target": [0, 1, 2, 3], "baseline": X_BASELINE}, names=list("abcd"), class_names=list("xyz")
+    )
+    one = probe.sample(2)
+    assert len(one) == 1
+    assert torch.equal(one.inputs["x"], X[2:3])
+    assert torch.equal(one.baseline["x"], X[2:3] + 1)
+    assert one.label.tolist() == [1]
+    assert one.target.tolist() == [2]
+    assert one.names == ("c",)
+    assert one.mask is None
+    assert ProbeSet(X, label=LABEL).sample(1).target == "label"
+    assert ProbeSet(X, target=3).sample(1).target.item() == 3
+
+
+X_BASELINE = {"x": X + 1, "ids": torch.zeros(1, 2, dtype=torch.long)}
+
+
+def test_samples_are_numbered() -> None:
+    assert ProbeSet(X).names == ("sample_0", "sample_1", "sample_2", "sample_3")
+    assert ProbeSet(torch.zeros(11, 2)).names[:2] == ("sample_00", "sample_01")
+
+
+def test_yes_and_no_are_classes_too() -> None:
+    probe = ProbeSet(X, label=torch.tensor([True, False, True, True]))
+    assert probe.label.dtype == torch.int64
+    assert probe.target == "label"
+
+
+def test_lists_and_arrays_are_labels_too() -> None:
+    assert ProbeSet(X, label=[0, 1, 2, 0]).target == "label"
+    assert ProbeSet(X, label=np.array([0.5, 1, 2, 0])).target == "output"
+
+
+def rng() -> tuple[object, ...]:
+    return random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()
+
+
+def dataset(count: int = 20) -> TensorDataset:
+    return TensorDataset(torch.arange(count * 6.0).view(count, 1, 2, 3), torch.arange(count) % 3)
+
+
+def test_from_a_data_set() -> None:
+    before = rng()
+    probe = ProbeSet.from_dataset(dataset(), 6, names=[f"n{i}" for i in range(6)], class_names=["a", "b", "c"])
+    assert rng() == before
+    assert sorted(probe.label.tolist()) == [0, 0, 1, 1, 2, 2]
+    numbers = (probe.inputs[:, 0, 0, 0] / 6).long()
+    assert torch.equal(numbers % 3, probe.label)
+    assert (numbers.diff() > 0).all()  # in the order of the data set
+    assert probe.names[0] == "n0"
+    assert ProbeSet.from_dataset(dataset(), 6, seed=1).identity != probe.identity
+    assert ProbeSet.from_dataset(dataset(), 6).identity == probe.identity
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda masks: masks,
+        lambda masks: masks.numpy(),
+        lambda masks: lambda index: masks[index],
+        lambda masks: lambda index: masks[index].numpy(),
+        lambda masks: lambda index: masks[index : index + 1],
+    ],
+    ids=["tensor", "array", "function", "function_array", "with_channel"],
+)
+def test_masks_of_a_data_set_follow_the_items(make: object) -> None:
+    masks = torch.zeros(20, 2, 3, dtype=torch.bool)
+    for index in range(20):
+        masks[index].view(-1)[index % 6] = True
+    probe = ProbeSet.from_dataset(dataset(), 6, mask=make(masks))
+    numbers = (probe.inputs[:, 0, 0, 0] / 6).long()
+    assert torch.equal(probe.mask, masks[numbers])
+
+
+def test_one_mask_for_all_items_also_where_its_height_is_their_number() -> None:
+    mask = torch.tensor([[True, False, False], [False, False, True]])
+    for count in (20, 2):
+        probe = ProbeSet.from_dataset(dataset(count), 1, mask=mask)
+        assert torch.equal(probe.mask, mask[None])
+
+
+def test_fields_of_the_users_come_first() -> None:
+    probe = ProbeSet.from_dataset(dataset(), 4, label=torch.tensor([5, 6, 7, 8]), target="predicted", baseline="mean")
+    assert probe.label.tolist() == [5, 6, 7, 8]
+    assert probe.target == "predicted"
+    assert torch.equal(probe.baseline, probe.inputs.mean(dim=0, keepdim=True).expand_as(probe.inputs))
+
+
+def test_from_a_data_loader() -> None:
+    before = rng()
+    probe = ProbeSet.from_dataloader(DataLoader(dataset(), batch_size=4), 6, target=1)
+    assert rng() == before
+    assert torch.equal(probe.inputs, dataset().tensors[0][:6])
+    assert probe.label.tolist() == [0, 1, 2, 0, 1, 2]
+    assert probe.target.item() == 1
+
+
+@given(size=st.integers(1, 12), classes=st.integers(1, 5), seed=st.integers(0, 3))
+def test_every_class_is_there_as_often_as_it_can_be(size: int, classes: int, seed: int) -> None:
+    label = torch.arange(12) % classes
+    probe = ProbeSet.from_dataset(TensorDataset(torch.randn(12, 2), label), size, seed=seed)
+    counts = torch.bincount(probe.label, minlength=classes)
+    there = torch.bincount(label)
+    assert len(probe) == size
+    fewest = counts[counts < there]  # of classes that have more to give
+    assert fewest.numel() == 0 or counts.max() <= fewest.min() + 1
