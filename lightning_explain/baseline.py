@@ -55,9 +55,9 @@ def blur(inputs: Tensor) -> Tensor:
 
 def _blur_along(inputs: Tensor, dim: int, sigma: float) -> Tensor:
     radius = max(1, round(3 * sigma))
-    offsets = torch.arange(-radius, radius + 1, device=inputs.device, dtype=torch.float32)
+    offsets = torch.arange(-radius, radius + 1, dtype=torch.float64)
     kernel = torch.exp(-0.5 * (offsets / sigma) ** 2)
-    kernel = (kernel / kernel.sum()).to(inputs.dtype)
+    kernel = (kernel / kernel.sum()).to(inputs)
     lines = inputs.transpose(dim, -1)
     flat = F.pad(lines.reshape(-1, 1, lines.shape[-1]), (radius, radius), mode="replicate")
     return F.conv1d(flat, kernel.view(1, 1, -1)).reshape(lines.shape).transpose(dim, -1).contiguous()
@@ -106,7 +106,7 @@ def _match(baseline: Inputs, inputs: Inputs) -> Point:
     if len(given) != len(point):
         raise ValueError(f"Expected a baseline for each of the {len(point)} inputs, got {len(given)}.")
     for name, tensor, leaf in zip(names(inputs), given, point, strict=True):
-        if tensor.shape[1:] != leaf.shape[1:] or tensor.shape[0] not in {1, leaf.shape[0]}:
+        if tensor.shape not in {leaf.shape, (1, *leaf.shape[1:])}:
             raise ValueError(
                 f"The baseline of {name} has shape {tuple(tensor.shape)}; expected {tuple(leaf.shape)},"
                 f" or {(1, *leaf.shape[1:])} for the same one in every sample."

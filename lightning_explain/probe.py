@@ -24,6 +24,7 @@ from lightning_explain.inputs import (
     require_finite,
     take,
 )
+from lightning_explain.inputs import names as input_names
 from lightning_explain.registry import unknown
 from lightning_explain.sampling import collect, draw, first
 
@@ -148,7 +149,8 @@ class ProbeSet:
         indices = draw(dataset, size, stratify=stratify, seed=seed)
         inputs, label = collect(dataset, indices, seed)
         total = len(dataset)  # type: ignore[arg-type]
-        return cls(inputs, **{"label": label, "mask": _chosen(mask, indices, total)} | fields)
+        chosen = _chosen(mask, indices, total, len(_positions(inputs)))
+        return cls(inputs, **{"label": label, "mask": chosen} | fields)
 
     @classmethod
     def from_dataloader(
@@ -203,9 +205,11 @@ class ProbeSet:
         """A hash of everything that scores depend on; it is stored in checkpoints."""
         digest = hashlib.sha256()
         for part in (self.inputs, self.baseline, self.label, self.target, self.mask):
-            tensors = leaves(part) if isinstance(part, (Tensor, tuple, dict)) else ()
-            digest.update(repr(part if not tensors else [(t.dtype, t.shape) for t in tensors]).encode())
-            for tensor in tensors:
+            if not isinstance(part, (Tensor, tuple, dict)):
+                digest.update(repr(part).encode())
+                continue
+            for name, tensor in zip(input_names(part), leaves(part), strict=True):
+                digest.update(repr((name, tensor.dtype, tensor.shape)).encode())
                 digest.update(tensor.reshape(-1).contiguous().view(torch.uint8).numpy().tobytes())
         digest.update(self.region.encode())
         return digest.hexdigest()[:16]
@@ -214,10 +218,26 @@ class ProbeSet:
         object.__setattr__(self, name, value)
 
 
+def as_indices(target: int | Sequence[int] | Tensor) -> Tensor:
+    """A target that is no name, as a tensor.
+
+    Returns:
+        Output indices.
+
+    Raises:
+        ValueError: If they are not integers.
+    """
+    index = torch.as_tensor(target)
+    if index.is_floating_point() or index.is_complex() or index.dtype == torch.bool:
+        raise ValueError(f"A target is an integer output index, got {index.dtype}. For a regression use 'output'.")
+    return index
+
+
 def _label(label: Tensor | None, count: int) -> Tensor | None:
     if label is None:
         return None
     label = torch.as_tensor(label).detach().cpu().clone()
+    label = label.long() if label.dtype == torch.bool else label
     if label.shape[:1] != (count,):
         raise ValueError(f"Expected a label for each of {count} samples, got shape {tuple(label.shape)}.")
     return label
@@ -233,9 +253,7 @@ def _target(target: Target | None, label: Tensor | None, count: int) -> Target:
         if target == "label" and not classes:
             raise ValueError("The target 'label' needs integer class labels; pass label=, or choose another target.")
         return target
-    index = torch.as_tensor(target).detach().cpu().clone()
-    if is_continuous(index) or index.dtype == torch.bool:
-        raise ValueError(f"A target is an integer output index, got {index.dtype}. For a regression use 'output'.")
+    index = as_indices(target).detach().cpu().clone()
     if index.ndim and index.shape[0] != count:
         raise ValueError(f"Expected a target for each of {count} samples, got shape {tuple(index.shape)}.")
     if (index < 0).any():
@@ -246,8 +264,7 @@ def _target(target: Target | None, label: Tensor | None, count: int) -> Target:
 def _mask(mask: Tensor | None, inputs: Inputs) -> Tensor | None:
     if mask is None:
         return None
-    leaf = first_floating(inputs)
-    positions = leaf.shape[2:] if leaf.ndim > 2 else leaf.shape[1:]
+    leaf, positions = first_floating(inputs), _positions(inputs)
     given = torch.as_tensor(mask).detach().cpu()
     if given.ndim == leaf.ndim and leaf.ndim > 2 and given.shape[1] == 1:
         given = given[:, 0]
@@ -264,6 +281,11 @@ def _mask(mask: Tensor | None, inputs: Inputs) -> Tensor | None:
     return region
 
 
+def _positions(inputs: Inputs) -> torch.Size:
+    leaf = first_floating(inputs)
+    return leaf.shape[2:] if leaf.ndim > 2 else leaf.shape[1:]
+
+
 def _names(given: Sequence[str], count: int) -> tuple[str, ...]:
     if not given:
         return tuple(f"sample_{i:0{len(str(count - 1))}d}" for i in range(count))
@@ -272,7 +294,10 @@ def _names(given: Sequence[str], count: int) -> tuple[str, ...]:
     return tuple(map(str, given))
 
 
-def _chosen(mask: Mask | None, indices: Sequence[int], total: int) -> Tensor | None:
-    if mask is None or isinstance(mask, Tensor):
-        return mask if mask is None or mask.shape[0] != total else mask[torch.tensor(indices)]
-    return torch.stack([torch.as_tensor(mask(index)) for index in indices])
+def _chosen(mask: Mask | None, indices: Sequence[int], total: int, positions: int) -> Tensor | None:
+    if mask is None:
+        return None
+    if callable(mask):
+        return torch.stack([torch.as_tensor(mask(index)) for index in indices])
+    given = torch.as_tensor(mask)
+    return given[torch.tensor(indices)] if given.ndim > positions and given.shape[0] == total else given

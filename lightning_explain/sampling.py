@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence, Sized
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from contextlib import contextmanager
 from itertools import zip_longest
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, default_collate
@@ -15,6 +16,7 @@ from lightning_explain.inputs import Inputs, batch_size, is_continuous, leaves, 
 from lightning_explain.randomness import isolated
 
 LABEL_KEYS = ("label", "labels", "target", "y")
+NUMBERS = (int, float, np.generic, np.ndarray, Tensor)
 
 
 def draw(dataset: Dataset[Any], size: int, *, stratify: bool, seed: int) -> list[int]:
@@ -34,30 +36,27 @@ def draw(dataset: Dataset[Any], size: int, *, stratify: bool, seed: int) -> list
     labels = class_labels(dataset, seed) if stratify else None
     if labels is None:
         return sorted(order[:size])
-    classes: dict[int, list[int]] = {}
+    classes: dict[int | str, list[int]] = {}
     for index in order:
         classes.setdefault(labels[index], []).append(index)
     rounds = zip_longest(*(classes[label] for label in sorted(classes)))  # one of each class in turn
     return sorted([index for turn in rounds for index in turn if index is not None][:size])
 
 
-def class_labels(dataset: Dataset[Any], seed: int = 0) -> list[int] | None:
+def class_labels(dataset: Dataset[Any], seed: int = 0) -> list[int | str] | None:
     """The class of every item: from the data set's own list where it keeps one, else item by item.
 
     Returns:
-        A label for each item; None if the items carry no integer label.
+        A label for each item; None if the items carry no class.
     """
     if isinstance(dataset, Subset):
         of_all = class_labels(dataset.dataset, seed)
         return None if of_all is None else [of_all[i] for i in dataset.indices]
     for kept in (getattr(dataset, "targets", None), getattr(dataset, "labels", None), _last_tensor(dataset)):
         if kept is not None and len(kept) == len(dataset):  # type: ignore[arg-type]
-            return _integers(torch.as_tensor(kept))
+            return _classes(kept)
     with isolated(seed):
-        labels = [_split(dataset[i])[1] for i in range(len(dataset))]  # type: ignore[arg-type]
-    if any(label is None for label in labels):
-        return None
-    return _integers(torch.as_tensor([torch.as_tensor(label).item() for label in labels]))
+        return _classes(_split(dataset[i])[1] for i in range(len(dataset)))  # type: ignore[arg-type]
 
 
 def collect(dataset: Dataset[Any], indices: Sequence[int], seed: int = 0) -> tuple[Inputs, Tensor | None]:
@@ -117,11 +116,25 @@ def _split(item: object) -> tuple[Any, Any]:
 
 def _batch(batch: object) -> tuple[Inputs, Tensor | None]:
     inputs, label = _split(batch)
+    if isinstance(inputs, list):  # what collating makes of the tuples of items
+        inputs = tuple(inputs)
+    one = label[0] if isinstance(label, (list, tuple)) and label else label
+    if isinstance(one, (str, Mapping)):
+        raise TypeError(f"Labels must be numbers, got {one!r}; give the items a numeric label, or none.")
     return inputs, None if label is None else torch.as_tensor(label)
 
 
-def _integers(labels: Tensor) -> list[int] | None:
-    return None if labels.ndim != 1 or is_continuous(labels) else [int(label) for label in labels]
+def _classes(labels: Iterable[object]) -> list[int | str] | None:
+    found: list[int | str] = []
+    for label in labels:
+        if isinstance(label, str):
+            found.append(label)
+            continue
+        number = torch.as_tensor(label) if isinstance(label, NUMBERS) else None
+        if number is None or number.numel() != 1 or is_continuous(number):
+            return None
+        found.append(int(number))
+    return found
 
 
 def _last_tensor(dataset: Dataset[Any]) -> Tensor | None:
@@ -130,21 +143,21 @@ def _last_tensor(dataset: Dataset[Any]) -> Tensor | None:
 
 
 def _in_this_process(dataloader: DataLoader[Any]) -> DataLoader[Any]:
-    if isinstance(dataloader.dataset, IterableDataset) or dataloader.batch_sampler is None:
-        return DataLoader(
-            dataloader.dataset, batch_size=dataloader.batch_size, collate_fn=dataloader.collate_fn, num_workers=0
-        )
+    if isinstance(dataloader.dataset, IterableDataset):
+        order: dict[str, Any] = {"batch_size": dataloader.batch_size, "drop_last": dataloader.drop_last}
+    elif dataloader.batch_sampler is None:
+        order = {"batch_size": None, "sampler": dataloader.sampler}
+    else:
+        order = {"batch_sampler": dataloader.batch_sampler}
     return DataLoader(
-        dataloader.dataset,
-        batch_sampler=dataloader.batch_sampler,
-        collate_fn=dataloader.collate_fn,
-        num_workers=0,
+        dataloader.dataset, **order, collate_fn=dataloader.collate_fn, generator=dataloader.generator, num_workers=0
     )
 
 
 @contextmanager
 def _restored(dataloader: DataLoader[Any]) -> Iterator[None]:
-    owners = (dataloader, dataloader.sampler, dataloader.batch_sampler)
+    batches = dataloader.batch_sampler
+    owners = (dataloader, dataloader.sampler, batches, getattr(batches, "sampler", None))
     generators = {id(g): g for o in owners if isinstance(g := getattr(o, "generator", None), torch.Generator)}
     states = {key: generator.get_state() for key, generator in generators.items()}
     try:

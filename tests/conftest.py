@@ -1,11 +1,6 @@
-import sys
-from pathlib import Path
-
 import pytest
 import torch
 from hypothesis import settings
-
-sys.path.append(str(Path(__file__).parent))  # `cases` is shared by tests in several folders
 
 settings.register_profile("few", max_examples=25, deadline=None, derandomize=True, database=None)
 settings.load_profile("few")

@@ -421,6 +421,22 @@ def test_curves_and_removals_are_shared_between_metrics():
     )
 
 
+def test_the_default_suite_costs_what_the_documentation_says():
+    model = made()
+    suite = suite_of(model)
+    for expected in (371 + 40, 371, 371):  # the random model is explained once
+        with counted_rows(model) as (rows, _):
+            suite.run(model)
+        assert sum(rows) == expected * N
+
+
+@pytest.mark.parametrize(("metric", "shared"), [("infidelity", 65 + 2), ("srg", 2 * POINTS + 2 + 4)])
+def test_a_layer_is_looked_up_once_more_for_its_removals(metric, shared):
+    model = made()
+    expected = 2 + 3 + shared + (2 * POINTS if metric == "srg" else 0)
+    assert rows_of(model, ["saliency@conv"], [metric]) == expected
+
+
 # --- trouble
 
 

@@ -13,9 +13,10 @@ from torch import Tensor, nn
 from lightning_explain.attribution.attribution import Attribution
 from lightning_explain.attribution.budget import RowBudget
 from lightning_explain.attribution.guard import borrowed
+from lightning_explain.attribution.interception import named_layers
 from lightning_explain.attribution.methods import METHODS, Method
 from lightning_explain.attribution.model import Forward, call, output
-from lightning_explain.attribution.place import Input, Layer, Neuron, Place, named_layers
+from lightning_explain.attribution.place import Input, Layer, Neuron, Place
 from lightning_explain.attribution.problem import Problem
 from lightning_explain.attribution.target import resolve_target
 from lightning_explain.baseline import Baseline, resolve
@@ -85,7 +86,7 @@ class Explainer:
         return total - span, span
 
 
-def explain(
+def explain(  # noqa: PLR0913  (the whole question in one call)
     model: nn.Module,
     inputs: Inputs,
     method: str | Method = "integrated_gradients",
@@ -263,7 +264,7 @@ def last_convolution(problem: Problem) -> str:
 
 
 def _upsampled(attribution: Attribution, problem: Problem) -> Attribution:
-    """Bring a coarse map, its channels first, to the first input that has its number of positions."""
+    # To the first input that has as many positions as the map.
     place = Input()
     inputs, coarse = place.variable(problem, problem.inputs), attribution.point[0]
     fitting = [i for i, leaf in enumerate(inputs) if leaf.ndim == coarse.ndim]

@@ -17,10 +17,10 @@ def borrowed(model: nn.Module, seed: int = 0) -> Iterator[None]:
     """Run a block in which ``model`` is in evaluation mode, frozen, eager and differentiable.
 
     Inside, gradients with respect to inputs work wherever the block stands (under ``no_grad``,
-    ``inference_mode`` or anomaly detection), submodules run eagerly even if they were compiled, and
-    random numbers start from ``seed``, and backward hooks are set aside. Afterwards, also after an exception, the training flags, the
-    hooks, ``requires_grad``, the very ``.grad`` objects, the buffers, all other attributes of the modules
-    and the random states of Python, NumPy and torch are what they were.
+    ``inference_mode`` or anomaly detection), submodules run eagerly even if they were compiled,
+    backward hooks rest, and random numbers start from ``seed``. Afterwards, also after an exception, the
+    training flags, the hooks, ``requires_grad``, the very ``.grad`` objects, the buffers, all other
+    attributes of the modules and the random states of Python, NumPy and torch are what they were.
 
     Tensors made in inference mode must be cloned inside before autograd may save them.
 
@@ -89,8 +89,8 @@ def _prepare(model: nn.Module) -> None:
     for module in model.modules():
         module.training = False  # not eval(): users override train(), and it recurses
         # Those are for the gradients of the user's loss. Forward hooks may belong to the model (weight norm).
-        module._backward_hooks.clear()
-        module._backward_pre_hooks.clear()
+        module._backward_hooks.clear()  # noqa: SLF001
+        module._backward_pre_hooks.clear()  # noqa: SLF001
     for parameter in model.parameters():
         parameter.requires_grad_(False)
         parameter.grad = None  # set aside, not cleared

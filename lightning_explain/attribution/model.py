@@ -11,7 +11,7 @@ from lightning_explain.inputs import Inputs, leaves
 Forward: TypeAlias = Callable[[nn.Module, Any], Any]
 
 
-def call(model: nn.Module, inputs: Inputs) -> Any:
+def call(model: nn.Module, inputs: Inputs) -> Any:  # noqa: ANN401
     """Call ``model`` the way its inputs are packed.
 
     A tensor is passed as it is, a tuple as positional and a dict as keyword arguments. A model that
@@ -61,7 +61,7 @@ def is_materialized(model: nn.Module) -> bool:
     return bool(parameters) and not any(is_lazy(parameter) or parameter.is_meta for parameter in parameters)
 
 
-def _prediction(result: Any) -> Tensor:
+def _prediction(result: Any) -> Tensor:  # noqa: ANN401
     if isinstance(result, Tensor):
         return result
     if isinstance(getattr(result, "logits", None), Tensor):

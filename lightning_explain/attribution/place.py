@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import chain, repeat
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from lightning_explain.attribution.interception import captured, intercepted
 from lightning_explain.attribution.model import output
 from lightning_explain.attribution.target import select
-from lightning_explain.attribution.tree import map_tensors
 from lightning_explain.inputs import Inputs, Point, is_continuous, leaves, names, rebuild, take
 from lightning_explain.registry import unknown
 
@@ -54,14 +52,14 @@ class Input:
 
     channel_dim: int | None = 1
 
-    def variable(self, problem: Problem, inputs: Inputs) -> Point:
+    def variable(self, problem: Problem, inputs: Inputs) -> Point:  # noqa: D102
         point = leaves(inputs)
         return tuple(point[i] for i in _varied(problem.inputs))
 
-    def names(self, problem: Problem) -> tuple[str, ...]:
+    def names(self, problem: Problem) -> tuple[str, ...]:  # noqa: D102
         return tuple(names(problem.inputs)[i] for i in _varied(problem.inputs))
 
-    def score(self, problem: Problem, z: Point, rows: Tensor) -> Tensor:
+    def score(self, problem: Problem, z: Point, rows: Tensor) -> Tensor:  # noqa: D102
         return _explained_output(problem, _replace(problem.inputs, z, rows), rows)
 
     def __str__(self) -> str:
@@ -86,18 +84,17 @@ class Layer:
     channel_dim: int | None = 1
 
     def __post_init__(self) -> None:
-        if self.of not in SIDES:
-            raise ValueError(unknown("side of a layer", self.of, SIDES))
+        _check_side(self.of)
 
-    def variable(self, problem: Problem, inputs: Inputs) -> Point:
+    def variable(self, problem: Problem, inputs: Inputs) -> Point:  # noqa: D102
         with torch.no_grad():
             return captured(problem, self, inputs)
 
-    def names(self, problem: Problem) -> tuple[str, ...]:
+    def names(self, problem: Problem) -> tuple[str, ...]:  # noqa: D102
         count = len(problem.z)
         return (self.name,) if count == 1 else tuple(f"{self.name}[{i}]" for i in range(count))
 
-    def score(self, problem: Problem, z: Point, rows: Tensor) -> Tensor:
+    def score(self, problem: Problem, z: Point, rows: Tensor) -> Tensor:  # noqa: D102
         given = iter(z)
         # A clone, for a successor that works in place may not do so on a leaf of the graph.
         with intercepted(problem.model, self, lambda _: next(given).clone()):
@@ -124,18 +121,21 @@ class Neuron:
     of: Side = "output"
     channel_dim: int | None = 1
 
+    def __post_init__(self) -> None:
+        _check_side(self.of)
+
     @property
     def layer(self) -> Layer:
         """Where the unit is."""
         return Layer(self.name, self.of)
 
-    def variable(self, problem: Problem, inputs: Inputs) -> Point:
+    def variable(self, problem: Problem, inputs: Inputs) -> Point:  # noqa: D102
         return Input().variable(problem, inputs)
 
-    def names(self, problem: Problem) -> tuple[str, ...]:
+    def names(self, problem: Problem) -> tuple[str, ...]:  # noqa: D102
         return Input().names(problem)
 
-    def score(self, problem: Problem, z: Point, rows: Tensor) -> Tensor:
+    def score(self, problem: Problem, z: Point, rows: Tensor) -> Tensor:  # noqa: D102
         return self._unit(captured(problem, self.layer, _replace(problem.inputs, z, rows))[0])
 
     def _unit(self, activation: Tensor) -> Tensor:
@@ -163,114 +163,12 @@ class Neuron:
         return f"{self.layer}[{_written(self.index)}]"
 
 
-def named_layers(model: nn.Module) -> dict[str, nn.Module]:
-    """The modules of ``model`` by the name that users know, also where parts are compiled.
-
-    Returns:
-        Module by dotted name; the model itself is left out.
-    """
-    return {
-        ".".join(part for part in name.split(".") if part != "_orig_mod"): module
-        for name, module in model.named_modules()
-        if name
-    }
-
-
-def find_layer(model: nn.Module, name: str) -> nn.Module:
-    """Find a layer by name.
-
-    Returns:
-        The module.
-
-    Raises:
-        ValueError: If there is none; the message suggests the nearest and lists all.
-    """
-    layers = named_layers(model)
-    if name not in layers:
-        raise ValueError(unknown("layer", name, layers))
-    return layers[name]
-
-
-def captured(problem: Problem, layer: Layer, inputs: Inputs) -> Point:
-    """Run the model and keep what goes through a layer.
-
-    Returns:
-        Clones, for a successor that works in place would overwrite the tensors; (n, ...) each.
-
-    Raises:
-        ValueError: If the layer does not exist, was not reached or holds nothing to explain.
-    """
-    rows = leaves(inputs)[0].shape[0]
-    found: list[Tensor] = []
-
-    def capture(tensor: Tensor) -> Tensor:
-        if tensor.ndim == 0 or tensor.shape[0] != rows:
-            raise ValueError(
-                f"The {layer.of} of layer {layer.name!r} has shape {tuple(tensor.shape)} for {rows} samples;"
-                " expected one row per sample, the batch dimension first."
-            )
-        found.append(tensor.clone())
-        return tensor
-
-    with intercepted(problem.model, layer, capture):
-        problem.forward(problem.model, inputs)
-    if not found:
-        raise ValueError(f"The {layer.of} of layer {layer.name!r} holds no floating point tensor to explain.")
-    return tuple(found)
-
-
-@contextmanager
-def intercepted(model: nn.Module, layer: Layer, change: Callable[[Tensor], Tensor]) -> Iterator[None]:
-    """Pass the floating point tensors of ``layer``, at its first run, through ``change``.
-
-    Yields:
-        None; leave the block after the forward pass.
-
-    Raises:
-        ValueError: If the layer does not exist, or was not reached.
-    """
-    module = find_layer(model, layer.name)
-    reached = False
-
-    def first(tree: Any) -> Any:
-        nonlocal reached
-        if reached:
-            return None
-        reached = True
-        dims = _batch_dims(module, layer.of)
-        return map_tensors(tree, lambda tensor: _batch_first(tensor, next(dims), change))
-
-    if layer.of == "output":
-        handle = module.register_forward_hook(lambda _module, _args, result: first(result))
-    else:
-        handle = module.register_forward_pre_hook(lambda _module, args, kwargs: first((args, kwargs)), with_kwargs=True)
-    try:
-        yield
-    finally:
-        handle.remove()
-    if not reached:
-        raise ValueError(
-            f"The layer {layer.name!r} was never reached in the model's forward pass: it is unused for these"
-            " inputs, or its weights are used without calling it (as in a fused attention)."
-        )
-
-
-def _batch_dims(module: nn.Module, of: Side) -> Iterator[int]:
-    """Where the batch is in each of a module's tensors."""
-    first = 0 if getattr(module, "batch_first", True) else 1
-    if isinstance(module, nn.RNNBase):
-        return chain([first], repeat(1))  # then the states, (layers, n, ...)
-    return repeat(first) if of == "input" else chain([first], repeat(0))  # then attention weights, (n, ...)
-
-
-def _batch_first(tensor: Tensor, batch_dim: int, change: Callable[[Tensor], Tensor]) -> Tensor:
-    if batch_dim == 0 or tensor.ndim <= batch_dim:
-        return change(tensor)
-    return change(tensor.movedim(batch_dim, 0)).movedim(0, batch_dim)
+def _check_side(of: str) -> None:
+    if of not in SIDES:
+        raise ValueError(unknown("side of a layer", of, SIDES))
 
 
 def _written(index: Index) -> str:
-    """An index as it is written between brackets."""
     if callable(index):
         return getattr(index, "__name__", type(index).__name__)
     if isinstance(index, tuple):

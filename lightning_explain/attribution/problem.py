@@ -56,7 +56,11 @@ class Problem:
 
     @cached_property
     def z0(self) -> Point:
-        """The variable of the place at the baseline, (n, ...) each."""
+        """The variable of the place at the baseline, (n, ...) each.
+
+        Raises:
+            ValueError: If it is that at the samples, for integers that are held fixed.
+        """
         z0 = self._variable(self.baseline)
         if self._holds_ids_fixed and all(map(torch.equal, self.z, z0)):
             raise ValueError(
@@ -65,6 +69,12 @@ class Problem:
                 " tensors such as torch.full_like(ids, padding_id)."
             )
         return z0
+
+    @cached_property
+    def difference(self) -> Point:
+        """How far the variable is from its baseline, z - z0, (n, ...) each."""
+        self._require_numbers()
+        return tuple(z - z0 for z, z0 in zip(self.z, self.z0, strict=True))
 
     @cached_property
     def value(self) -> Tensor:
@@ -134,6 +144,7 @@ class Problem:
         Returns:
             Tensors like ``z``, at least in float32.
         """
+        self._require_numbers()
         n = self.samples
         weights = torch.full((copies,), 1 / copies, dtype=torch.float64) if weights is None else weights
         totals = tuple(torch.zeros_like(leaf, dtype=_accumulator(leaf)) for leaf in self.z)
@@ -176,13 +187,15 @@ class Problem:
         index = torch.arange(chunk.start, chunk.stop, device=self.z[0].device)
         return index % self.samples, index // self.samples
 
-    def _gradient_at(self, z: Point, rows: Tensor) -> Point:
-        for name, leaf in zip(self.place.names(self), z, strict=True):
+    def _require_numbers(self) -> None:
+        for name, leaf in zip(self.place.names(self), self.z, strict=True):
             if not is_continuous(leaf):
                 raise TypeError(
                     f"{name} holds {leaf.dtype} values, for which there is no gradient. Explain the layer that turns"
                     " them into numbers, place=Layer('<embedding>'), or use a perturbation method such as occlusion."
                 )
+
+    def _gradient_at(self, z: Point, rows: Tensor) -> Point:
         z = tuple(leaf.detach().requires_grad_() for leaf in z)
         with torch.enable_grad():
             score = self.place.score(self, z, rows)

@@ -5,7 +5,7 @@ from typing import Literal, TypeAlias
 import torch
 from torch import Tensor
 
-from lightning_explain.probe import TARGETS, Target
+from lightning_explain.probe import TARGETS, Target, as_indices
 from lightning_explain.registry import unknown
 
 Readout: TypeAlias = Literal["raw", "probability"]
@@ -33,9 +33,7 @@ def resolve_target(target: Target, outputs: Tensor, label: Tensor | None = None)
             _require_one_number(outputs)
             return None
         target = _named(target, outputs, label)
-    index = torch.as_tensor(target, device=outputs.device)
-    if index.is_floating_point() or index.is_complex() or index.dtype == torch.bool:
-        raise ValueError(f"A target is an integer output index, got {index.dtype}. For a regression use 'output'.")
+    index = as_indices(target).to(outputs.device)
     index = index.expand(rows) if index.ndim == 0 else index
     index = index.reshape(-1, 1) if index.ndim == 1 else index
     if index.shape != (rows, len(dims)):

@@ -9,7 +9,7 @@ from torch import Tensor
 from lightning_explain.inputs import is_continuous
 
 
-def map_tensors(tree: Any, change: Callable[[Tensor], Tensor]) -> Any:
+def map_tensors(tree: Any, change: Callable[[Tensor], Tensor]) -> Any:  # noqa: ANN401
     """Apply ``change`` to every floating point tensor of a nested structure, in order.
 
     Returns:

@@ -100,8 +100,7 @@ class RegionMetric(AttributionMetric):
         share = self.share(evaluation.scores, evaluation.mask)
         if not self.enrichment:
             return share
-        area = accurate(evaluation.mask).mean(dim=1)
-        return torch.where(area > 0, share / area, torch.nan)
+        return share / accurate(evaluation.mask).mean(dim=1)
 
     def share(self, scores: Tensor, mask: Tensor) -> Tensor:
         """The share of each sample's relevance in the region, before it is divided by the area's.

@@ -57,7 +57,7 @@ COMBINATIONS = [
     for name in METHODS
     for case in CASES
     for place, has_positions in case.places
-    if has_positions or not METHODS[name].coarse
+    if has_positions or not cheap(name).coarse
 ]
 every_combination = pytest.mark.parametrize(("name", "case", "place"), COMBINATIONS)
 
@@ -152,17 +152,17 @@ def test_the_model_is_left_exactly_as_found(name: str, case: Case, place: Place)
     assert_same(before, snapshot(model))
     assert all(torch.equal(a, b) for a, b in zip(leaves(inputs), given, strict=True))
 
-    class Failure(Exception): ...
+    class MidwayError(Exception): ...
 
     calls = iter(range(100))
 
     def fail(*_: object) -> None:
         if next(calls) == 1:
-            raise Failure("midway")
+            raise MidwayError("midway")
 
     handle = model.register_forward_hook(fail)
     before = snapshot(model)
-    with pytest.raises(Failure, match="midway"):
+    with pytest.raises(MidwayError, match="midway"):
         attribute(name, case, place, inputs, model, max_rows=2)
     assert_same(before, snapshot(model))
     handle.remove()
@@ -256,7 +256,7 @@ def test_an_input_that_is_not_used_gets_nothing(name: str, case: Case) -> None:
     assert found.point[0].abs().max() > 0
 
 
-@pytest.mark.parametrize("name", [name for name in METHODS if not METHODS[name].coarse])
+@pytest.mark.parametrize("name", [name for name in METHODS if not cheap(name).coarse])
 def test_a_feature_that_is_not_used_gets_nothing(name: str) -> None:
     class Blind(MLP):
         def forward(self, x: Tensor) -> Tensor:
@@ -292,7 +292,7 @@ def test_the_attribution_of_a_sum_is_the_sum_of_attributions(method: Method, cas
     [
         name
         for name in METHODS
-        if not METHODS[name].coarse and "grad_sq" not in name and name not in {"smoothgrad", "vargrad"}
+        if not cheap(name).coarse and "grad_sq" not in name and name not in {"smoothgrad", "vargrad"}
     ],
 )
 def test_interchangeable_features_get_the_same(name: str) -> None:

@@ -175,7 +175,9 @@ def test_compiled_models_give_the_same(compiled: Callable[[nn.Module], nn.Module
 def test_anomaly_detection_is_not_paid_for_and_still_on_afterwards() -> None:
     model, inside = nn.Linear(3, 2), []
     model.register_forward_hook(lambda *_: inside.append(torch.is_anomaly_enabled()))
-    with pytest.warns(UserWarning, match="Anomaly Detection"), torch.autograd.detect_anomaly():
+    with pytest.warns(UserWarning, match="Anomaly Detection"):
+        detecting = torch.autograd.detect_anomaly()
+    with detecting:
         explain(model, torch.randn(2, 3), target=0)
         assert torch.is_anomaly_enabled()
     assert inside

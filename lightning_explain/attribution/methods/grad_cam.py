@@ -33,10 +33,10 @@ class GradCAM(Method):
     layer: str | None = None
     signed: bool = False
 
-    def place(self) -> Place | None:
+    def place(self) -> Place | None:  # noqa: D102
         return None if self.layer is None else Layer(self.layer)
 
-    def __call__(self, problem: Problem) -> Point:
+    def __call__(self, problem: Problem) -> Point:  # noqa: D102
         channels = problem.place.channel_dim or 1
         return tuple(
             self._map(z, gradient, channels % z.ndim) for z, gradient in zip(problem.z, problem.gradient(), strict=True)

@@ -15,5 +15,5 @@ class InputXGradient(Method):
     A. Shrikumar, P. Greenside, A. Shcherbina, A. Kundaje: Not Just a Black Box. arXiv:1605.01713, 2016.
     """
 
-    def __call__(self, problem: Problem) -> Point:
+    def __call__(self, problem: Problem) -> Point:  # noqa: D102
         return tuple(z * gradient for z, gradient in zip(problem.z, problem.gradient(), strict=True))

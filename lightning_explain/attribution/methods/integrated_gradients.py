@@ -48,23 +48,22 @@ class IntegratedGradients(Method):
             raise ValueError(f"n_steps must be at least {least} for {self.quadrature}, got {self.n_steps}.")
 
     @property
-    def contributes(self) -> bool:
+    def contributes(self) -> bool:  # noqa: D102
         return self.multiply_by_inputs
 
-    def __call__(self, problem: Problem) -> Point:
+    def __call__(self, problem: Problem) -> Point:  # noqa: D102
         nodes, weights = (torch.from_numpy(values) for values in quadrature(self.quadrature, self.n_steps))
-        differences = tuple(z - z0 for z, z0 in zip(problem.z, problem.z0, strict=True))
 
         def on_the_line(rows: Tensor, steps: Tensor) -> Point:
             return tuple(
                 z0[rows] + column(nodes.to(z0)[steps], z0) * difference[rows]
-                for z0, difference in zip(problem.z0, differences, strict=True)
+                for z0, difference in zip(problem.z0, problem.difference, strict=True)
             )
 
         mean = problem.gradient_mean(self.n_steps, on_the_line, weights)
         if not self.multiply_by_inputs:
             return mean
-        return tuple(difference * gradient for difference, gradient in zip(differences, mean, strict=True))
+        return tuple(difference * gradient for difference, gradient in zip(problem.difference, mean, strict=True))
 
 
 def quadrature(kind: str, n: int) -> tuple[np.ndarray, np.ndarray]:

@@ -52,17 +52,17 @@ class NoiseTunnel(Method):
             raise ValueError(f"stdev must not be negative, got {self.stdev}.")
 
     @property
-    def contributes(self) -> bool:
+    def contributes(self) -> bool:  # noqa: D102
         return self.method.contributes
 
     @property
-    def coarse(self) -> bool:  # type: ignore[override]
+    def coarse(self) -> bool:  # type: ignore[override]  # noqa: D102
         return self.method.coarse
 
-    def place(self) -> Place | None:
+    def place(self) -> Place | None:  # noqa: D102
         return self.method.place()
 
-    def __call__(self, problem: Problem) -> Point:
+    def __call__(self, problem: Problem) -> Point:  # noqa: D102
         moments = _Moments(self.statistic, self.n_samples)
         noise = gaussian(problem.inputs, self.stdev, self.seed)
         for rows, copies, attribution in noisy_attributions(problem, self.method, self.n_samples, noise):

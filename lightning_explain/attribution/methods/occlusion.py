@@ -51,7 +51,7 @@ class Occlusion(Method):
             if any(size is not None and size < 1 for size in sizes):
                 raise ValueError(f"The {name} must be at least 1 in every dimension, got {value}.")
 
-    def __call__(self, problem: Problem) -> Point:
+    def __call__(self, problem: Problem) -> Point:  # noqa: D102
         return tuple(self._occlude(problem, i) for i in range(len(problem.z)))
 
     def _occlude(self, problem: Problem, which: int) -> Tensor:
@@ -76,7 +76,7 @@ class Occlusion(Method):
         return total / cover
 
     def _window(self, sides: Sizes, channel_dim: int | None) -> tuple[Sizes, Sizes]:
-        """The window's size and its step, in all dimensions of a sample."""
+        # In all dimensions of a sample, channels too.
         channels = channel_axis(sides, channel_dim)
         if isinstance(self.window, tuple) and len(self.window) == len(sides):
             channels = None
@@ -106,7 +106,7 @@ def _starts(side: int, size: int, step: int) -> list[int]:
 
 
 def _inside(starts: Tensor, window: Sizes, sides: Sizes) -> Tensor:
-    """Which elements (m, sides...) are inside the windows that start at (m, number of sides)."""
+    # (m, sides...) from (m, number of sides)
     inside = torch.ones(len(starts), *[1] * len(sides), dtype=torch.bool, device=starts.device)
     for dim, (size, side) in enumerate(zip(window, sides, strict=True)):
         offset = torch.arange(side, device=starts.device) - starts[:, dim, None]

@@ -21,9 +21,9 @@ class Saliency(Method):
     absolute: bool = True
 
     @property
-    def contributes(self) -> bool:
+    def contributes(self) -> bool:  # noqa: D102
         return False
 
-    def __call__(self, problem: Problem) -> Point:
+    def __call__(self, problem: Problem) -> Point:  # noqa: D102
         gradient = problem.gradient()
         return tuple(leaf.abs() for leaf in gradient) if self.absolute else gradient

@@ -1,0 +1,37 @@
+from collections import OrderedDict, namedtuple
+
+import torch
+from cases import ModelOutput
+
+from lightning_explain.attribution.tree import map_tensors
+
+Pair = namedtuple("Pair", ["left", "right"])
+
+
+def test_every_floating_tensor_is_changed_and_all_else_stays() -> None:
+    ids, flag, marker = torch.arange(2), torch.tensor([True]), object()
+    tree = ModelOutput(
+        a=[torch.zeros(1), None, ids],
+        b=Pair(torch.ones(1), (marker, torch.ones(2, dtype=torch.bfloat16))),
+        c=OrderedDict(d=flag, e=torch.full((1,), 3.0, dtype=torch.float64)),
+    )
+    seen: list[float] = []
+    found = map_tensors(tree, lambda t: seen.append(float(t.flatten()[0])) or t + 1)
+    assert seen == [0, 1, 1, 3]  # in order
+    assert type(found) is ModelOutput
+    assert isinstance(found.b, Pair)
+    assert isinstance(found.c, OrderedDict)
+    assert found.a[0].item() == 1
+    assert found.a[1] is None
+    assert found.a[2] is ids
+    assert found.b.left.item() == 2
+    assert found.b.right[0] is marker
+    assert found.b.right[1].dtype == torch.bfloat16
+    assert found.c["d"] is flag
+    assert found.c["e"].item() == 4
+    assert tree.a[0].item() == 0  # the original is not touched
+
+
+def test_leaves_of_other_kinds_are_passed_through() -> None:
+    for leaf in (None, "text", 3, torch.arange(3), torch.ones(1, dtype=torch.complex64)):
+        assert map_tensors(leaf, lambda t: t + 1) is leaf
