@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, TypeVar
 
 import torch
@@ -15,16 +13,16 @@ from torch import nn
 from typing_extensions import override
 
 from lightning_explain.attribution.budget import RowBudget
-from lightning_explain.attribution.engine import CONVOLUTIONS, parse
 from lightning_explain.attribution.model import Forward, call, is_materialized
-from lightning_explain.attribution.place import Input
+from lightning_explain.clock import Clock
 from lightning_explain.compat import averages_weights, validation_step_axis
+from lightning_explain.defaults import default_methods, default_metrics
+from lightning_explain.examination import Examination, Maps, Report
 from lightning_explain.gallery import Gallery
 from lightning_explain.inputs import Inputs, leaves, rebuild
 from lightning_explain.loggers import write_pictures
-from lightning_explain.metrics import METRICS
 from lightning_explain.probe import ProbeSet
-from lightning_explain.suite import Examination, Maps, MethodSpec, MetricSpec, Report, Suite
+from lightning_explain.suite import MethodSpec, MetricSpec, Suite
 
 T = TypeVar("T")
 
@@ -100,7 +98,7 @@ class AttributionMonitor(Callback):
         self._suite = self._make_suite(None)
         self._prepared = False
         self._previous: Maps | None = None
-        self._clock = _Clock()
+        self._clock = Clock()
         self._warned: set[str] = set()
 
     def score_names(self, trainer: Trainer, pl_module: LightningModule) -> tuple[str, ...]:
@@ -181,8 +179,8 @@ class AttributionMonitor(Callback):
             )
 
     def _make_suite(self, pl_module: nn.Module | None) -> Suite:
-        methods = self.methods if self.methods is not None else _default_methods(pl_module)
-        metrics = self.metrics if self.metrics is not None else _default_metrics(self.probe, methods)
+        methods = self.methods if self.methods is not None else default_methods(pl_module)
+        metrics = self.metrics if self.metrics is not None else default_metrics(self.probe, methods)
         try:
             return Suite(self.probe, methods, metrics, self.forward, self._budget, self.seed)
         except (TypeError, ValueError) as error:
@@ -294,32 +292,6 @@ class AttributionMonitor(Callback):
             rank_zero_warn(message)
 
 
-class _Clock:
-    """Seconds spent by the monitor: since they were last logged, and as a share of the run's."""
-
-    def __init__(self) -> None:
-        self.last = self.total = 0.0
-        self.started = time.perf_counter()
-
-    def start(self) -> None:
-        self.last = self.total = 0.0
-        self.started = time.perf_counter()
-
-    @property
-    def share(self) -> float:
-        return self.total / max(time.perf_counter() - self.started, 1e-9)
-
-    @contextmanager
-    def running(self) -> Iterator[None]:
-        began = time.perf_counter()
-        try:
-            yield
-        finally:
-            spent = time.perf_counter() - began
-            self.last += spent
-            self.total += spent
-
-
 def _check(probe: object, every_n_validations: int, on_error: str, name: str, max_pictures: int) -> None:
     problems = {
         f"probe must be a ProbeSet, got {type(probe).__name__}; see ProbeSet.from_dataset": isinstance(probe, ProbeSet),
@@ -331,16 +303,6 @@ def _check(probe: object, every_n_validations: int, on_error: str, name: str, ma
     for problem, fine in problems.items():
         if not fine:
             raise MisconfigurationException(f"AttributionMonitor: {problem}.")
-
-
-def _default_methods(module: nn.Module | None) -> Sequence[MethodSpec]:
-    convolutions = module is not None and any(isinstance(m, CONVOLUTIONS) for m in module.modules())
-    return ("saliency", "integrated_gradients", "grad_cam" if convolutions else "input_x_gradient")
-
-
-def _default_metrics(probe: ProbeSet, methods: Sequence[MethodSpec]) -> Sequence[MetricSpec]:
-    chosen = [parse(spec[0] if isinstance(spec, tuple) else spec)[0] for spec in methods]
-    return [name for name, metric in METRICS.items() if any(metric.missing(m, Input(), probe) is None for m in chosen)]
 
 
 def _class_names(thing: object) -> set[str]:

@@ -12,11 +12,11 @@ from torch import Tensor
 from lightning_explain.attribution.attribution import Attribution
 from lightning_explain.attribution.place import Layer
 from lightning_explain.attribution.target import probability_readout
+from lightning_explain.examination import Examination, Explained
 from lightning_explain.inputs import leaves
 from lightning_explain.inputs import names as input_names
 from lightning_explain.probe import ProbeSet
 from lightning_explain.render import Picture, Tile, contact_sheet, fixed_scale, relative, sample_picture, tiles
-from lightning_explain.suite import Examination, Explained
 
 COLUMNS = 8
 ROWS = 8

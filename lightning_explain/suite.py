@@ -19,6 +19,7 @@ from lightning_explain.attribution.model import Forward, call
 from lightning_explain.attribution.place import Place
 from lightning_explain.attribution.problem import Problem
 from lightning_explain.attribution.target import probability_readout, resolve_target
+from lightning_explain.examination import Examination, Explained, Maps
 from lightning_explain.inputs import Inputs, is_continuous, leaves, rebuild
 from lightning_explain.metrics import METRICS, AttributionMetric, Score
 from lightning_explain.metrics.evaluation import Evaluation, RandomEvaluation
@@ -29,67 +30,6 @@ from lightning_explain.probe import ProbeSet
 
 MethodSpec: TypeAlias = str | Method | tuple[str | Method, Place]
 MetricSpec: TypeAlias = str | AttributionMetric
-Maps: TypeAlias = Mapping[str, Tensor]
-"""Attributions of the features (n, D), by the explainer's name."""
-
-
-@dataclass(frozen=True)
-class Explained:
-    """What one method says of the probe set.
-
-    Args:
-        name: The method, and its layer if it has one.
-        attribution: The attributions, on the CPU.
-        maps: The attributions of the features (n, D), on the CPU.
-        scores: A score for each metric that applies.
-    """
-
-    name: str
-    attribution: Attribution
-    maps: Tensor
-    scores: Mapping[str, Score]
-
-
-@dataclass(frozen=True)
-class Examination:
-    """What all methods say of the probe set, and what random attributions score.
-
-    Args:
-        explained: One entry for each method.
-        yardstick: The faithfulness scores of random attributions, by ``random`` or ``random@layer``.
-    """
-
-    explained: tuple[Explained, ...]
-    yardstick: Mapping[str, Mapping[str, Score]]
-
-    @property
-    def maps(self) -> Maps:
-        """The attributions of the features, for the next validation to be compared with."""
-        return {entry.name: entry.maps for entry in self.explained}
-
-    def scores(self, prefix: str) -> dict[str, Score]:
-        """All scores by the full name under which they are logged.
-
-        Returns:
-            Score by ``prefix/method/metric``.
-        """
-        by_method = {entry.name: entry.scores for entry in self.explained} | dict(self.yardstick)
-        return {f"{prefix}/{method}/{metric}": s for method, of in by_method.items() for metric, s in of.items()}
-
-
-@dataclass(frozen=True)
-class Report:
-    """The scores of one validation.
-
-    Args:
-        validation: The number of the validation in this run, from 1.
-        global_step: ``trainer.global_step`` at that validation.
-        scores: Score by full name.
-    """
-
-    validation: int
-    global_step: int
-    scores: Mapping[str, Score]
 
 
 @dataclass

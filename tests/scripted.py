@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
 from lightning_explain.checkpoint import AttributionCheckpoint
+from lightning_explain.examination import Report
 from lightning_explain.metrics import Score
-from lightning_explain.suite import Report
 
 MASS, SRG = "attribution/saliency/relevance_mass", "attribution/saliency/srg"
 NAN = math.nan

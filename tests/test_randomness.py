@@ -32,10 +32,15 @@ def test_inside_a_seed_decides_and_outside_nothing_moves() -> None:
 
 def test_states_come_back_after_an_exception_and_when_nested() -> None:
     state = torch.get_rng_state()
-    with pytest.raises(KeyError, match="inside"), isolated(1):
-        outer = draw()
+
+    def fail() -> None:
         with isolated(1):
-            assert draw() == outer
-        assert draw() != outer
-        raise KeyError("inside")
+            outer = draw()
+            with isolated(1):
+                assert draw() == outer
+            assert draw() != outer
+            raise KeyError("inside")
+
+    with pytest.raises(KeyError, match="inside"):
+        fail()
     assert torch.equal(torch.get_rng_state(), state)

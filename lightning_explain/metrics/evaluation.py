@@ -11,7 +11,7 @@ from torch import Tensor
 from lightning_explain.attribution.attribution import Attribution
 from lightning_explain.attribution.engine import Explainer
 from lightning_explain.attribution.problem import Problem
-from lightning_explain.metrics.chance import stream
+from lightning_explain.randomness import stream
 from lightning_explain.metrics.degenerate import is_degenerate
 from lightning_explain.metrics.perturbation import Perturbations
 

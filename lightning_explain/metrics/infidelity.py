@@ -7,7 +7,7 @@ from torch import Tensor
 
 from lightning_explain.metrics.evaluation import Evaluation
 from lightning_explain.metrics.metric import METRICS, AttributionMetric
-from lightning_explain.metrics.precision import accurate
+from lightning_explain.precision import accurate
 
 
 def infidelity(foretold: Tensor, drops: Tensor, *, normalize: bool = True) -> Tensor:

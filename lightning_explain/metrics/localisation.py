@@ -10,7 +10,7 @@ from torch import Tensor
 from lightning_explain.attribution.place import Layer, Place
 from lightning_explain.metrics.evaluation import Evaluation
 from lightning_explain.metrics.metric import METRICS, AttributionMetric
-from lightning_explain.metrics.precision import accurate
+from lightning_explain.precision import accurate
 
 if TYPE_CHECKING:
     from lightning_explain.attribution.methods import Method

@@ -7,7 +7,7 @@ torchmetrics' ``spearman_corrcoef`` adds ranks in 32-bit integers, which overflo
 import torch
 from torch import Tensor
 
-from lightning_explain.metrics.precision import accurate
+from lightning_explain.precision import accurate
 
 
 def average_ranks(values: Tensor) -> Tensor:

@@ -263,7 +263,7 @@ def test_a_feature_that_is_not_used_gets_nothing(name: str) -> None:
             return super().forward(torch.cat([x[:, :3], torch.zeros_like(x[:, 3:4]), x[:, 4:]], dim=1))
 
     case = replace(BY_NAME["mlp"], make=Blind)
-    for place in (Input(), Neuron("hidden", 1)):
+    for place in (Input(), Neuron("hidden", lambda out: out[:, 1].tanh())):
         (found,) = attribute(name, case, place).point
         assert found[:, 3].abs().max() == 0
         assert found[:, [0, 1, 2, 4]].abs().amax(dim=0).min() > 0

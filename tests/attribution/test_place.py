@@ -26,7 +26,7 @@ def test_places_are_written_as_they_are_logged(place: Input | Layer | Neuron, te
 
 @pytest.mark.parametrize("make", [lambda: Layer("a", of="out"), lambda: Neuron("a", 0, of="out")])
 def test_a_layer_has_two_sides(make: Callable[[], object]) -> None:
-    with pytest.raises(ValueError, match="No side of a layer 'out'. Did you mean 'output'. Known: output, input"):
+    with pytest.raises(ValueError, match=r"No side of a layer 'out'. Did you mean 'output'. Known: output, input"):
         make()
 
 

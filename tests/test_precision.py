@@ -1,6 +1,6 @@
 import torch
 
-from lightning_explain.metrics.precision import accurate
+from lightning_explain.precision import accurate
 
 
 def test_numbers_of_any_type_become_float64():

@@ -1,6 +1,6 @@
 import torch
 
-from lightning_explain.metrics.chance import stream
+from lightning_explain.randomness import stream
 
 
 def test_purposes_and_seeds_have_streams_of_their_own():
