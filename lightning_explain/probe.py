@@ -141,7 +141,7 @@ class ProbeSet:
             **fields: Further fields of :class:`ProbeSet`.
 
         Returns:
-            The probe set, its samples in the order of the dataset.
+            The probe set, one sample of each class in turn, or in the order of the dataset.
 
         Raises:
             ValueError: If the dataset has fewer than ``size`` samples.

@@ -23,7 +23,7 @@ def draw(dataset: Dataset[Any], size: int, *, stratify: bool, seed: int) -> list
     """Draw ``size`` indices of a data set, if asked the same number of each class.
 
     Returns:
-        The indices, ascending.
+        The indices, ascending; stratified: one of each class in turn.
 
     Raises:
         TypeError: If the data set has no length.
@@ -39,8 +39,8 @@ def draw(dataset: Dataset[Any], size: int, *, stratify: bool, seed: int) -> list
     classes: dict[int | str, list[int]] = {}
     for index in order:
         classes.setdefault(labels[index], []).append(index)
-    rounds = zip_longest(*(classes[label] for label in sorted(classes)))  # one of each class in turn
-    return sorted([index for turn in rounds for index in turn if index is not None][:size])
+    rounds = zip_longest(*(classes[label] for label in sorted(classes)))
+    return [index for turn in rounds for index in turn if index is not None][:size]
 
 
 def class_labels(dataset: Dataset[Any], seed: int = 0) -> list[int | str] | None:

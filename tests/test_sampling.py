@@ -75,18 +75,25 @@ def x(i: int) -> Tensor:
 )
 def test_items_of_many_forms(item: Any, kind: type, label: torch.dtype | None) -> None:
     data = Items([item(i) for i in range(10)])
-    for probe in (
-        ProbeSet.from_dataset(data, 10, target=0),
-        ProbeSet.from_dataset(data, 10, stratify=False, target=0),
-        ProbeSet.from_dataloader(DataLoader(data, batch_size=4), 10, target=0),
+    ordered = torch.stack([x(i) for i in range(10)])
+    for probe, order in (
+        (ProbeSet.from_dataset(data, 10, target=0), False),  # one of each class in turn
+        (ProbeSet.from_dataset(data, 10, stratify=False, target=0), True),
+        (ProbeSet.from_dataloader(DataLoader(data, batch_size=4), 10, target=0), True),
     ):
         assert isinstance(probe.inputs, kind)
-        assert torch.equal(leaves(probe.inputs)[0].float(), torch.stack([x(i) for i in range(10)]))
+        read = leaves(probe.inputs)[0].float()
+        assert torch.equal(read if order else read.sort(dim=0).values, ordered)
         if kind is not Tensor and len(leaves(probe.inputs)) > 1:
             assert torch.equal(leaves(probe.inputs)[1], 2 * leaves(probe.inputs)[0])
         assert (probe.label is None) == (label is None)
         assert label is None or probe.label.dtype == label
         assert probe.inputs is not None
+
+
+def test_stratified_samples_come_one_of_each_class_in_turn() -> None:
+    data = TensorDataset(torch.randn(30, 2), torch.arange(30) // 10)
+    assert ProbeSet.from_dataset(data, 7).label.tolist() == [0, 1, 2, 0, 1, 2, 0]
 
 
 LABELS = [0] * 14 + [1] * 4 + [2] * 2

@@ -6,32 +6,39 @@ from dataclasses import dataclass, field
 
 import torch
 
+from lightning_explain.attribution.memory import Footprint, available
+
 Body = Callable[[slice], None]
 
 FIRST_CHUNK = 32
 LARGEST_CHUNK = 1024
-WORTHWHILE = 1.1
+SHARE_OF_MEMORY = 0.25
+TRIALS = 3
+STILL_FAST = 0.9
+AS_FAST = 0.95
 OUT_OF_MEMORY = ("out of memory", "not enough memory", "can't allocate memory", "alloc_failed")
 
 
 @dataclass
 class _Chunk:
-    """The chunk size in use for one kind of work, and the best rate it has shown."""
+    """The chunk size in use for one kind of work, and the best rate that each size has shown."""
 
     rows: int
-    rate: float = 0.0
     settled: bool = False
-    previous: int = 0
+    largest: int = LARGEST_CHUNK
+    rates: dict[int, float] = field(default_factory=dict)
+    trials: int = 0
 
 
 @dataclass
 class RowBudget:
     """Splits work into chunks of rows, so that memory is that of one chunk whatever the work is.
 
-    Without ``max_rows`` it starts with 32 rows and doubles them for as long as a chunk of twice the
-    size brings at least a tenth more rows per second; large chunks are often slower than medium ones
-    where the activations leave the cache. When memory runs out the chunk is halved and tried again.
-    What it learnt it keeps, for each kind of work, as long as it lives.
+    Without ``max_rows`` the first row of a kind of work goes alone, to see what memory a row takes; no chunk may
+    take more than a quarter of what is available. Then chunks begin with 32 rows and are doubled for as long as that
+    is not slower by the row; of the sizes tried the smallest that is about as fast as any is kept. Large chunks are
+    often slower than medium ones, where the activations leave the cache. When memory runs out all the same, the chunk
+    is halved and tried again. What was learnt is kept, for each kind of work, as long as the budget lives.
 
     Args:
         max_rows: Rows in a chunk, at most; with it the chunks, and so the last bits of floating
@@ -64,13 +71,15 @@ class RowBudget:
                 begins at the same row, after it ran out of memory: it must not have added
                 anything to a result by then.
         """
-        chunk = self._chunks.setdefault(kind, self._first())
+        chunk = self._chunks.get(kind)
         start = 0
-        while start < total:
+        if chunk is None and total:
+            start, chunk = self._begin(kind, body)
+        while start < total and chunk is not None:
             rows = slice(start, min(start + chunk.rows, total))
             began = time.perf_counter()
             if _fits(body, rows):
-                self._learn(chunk, rows.stop - rows.start, time.perf_counter() - began)
+                _learn(chunk, rows.stop - rows.start, time.perf_counter() - began)
                 start = rows.stop
             else:
                 self._shrink(chunk, rows)
@@ -81,32 +90,43 @@ class RowBudget:
         Yields:
             Consecutive slices of ``range(total)``.
         """
-        step = max((chunk.rows for chunk in self._chunks.values()), default=self._first().rows)
+        first = self.max_rows or FIRST_CHUNK
+        step = max((chunk.rows for chunk in self._chunks.values()), default=first)
         for start in range(0, total, step):
             yield slice(start, min(start + step, total))
 
-    def _first(self) -> _Chunk:
+    def _begin(self, kind: str, body: Body) -> tuple[int, _Chunk]:
         if self.max_rows is not None:
-            return _Chunk(self.max_rows, settled=True)
-        return _Chunk(FIRST_CHUNK)
-
-    def _learn(self, chunk: _Chunk, rows: int, seconds: float) -> None:
-        if chunk.settled or rows < chunk.rows:
-            return
-        rate = rows / max(seconds, 1e-9)
-        if chunk.previous != chunk.rows:  # the first chunk of a size pays for allocations; time the second
-            chunk.previous = chunk.rows
-        elif rate < WORTHWHILE * chunk.rate:
-            chunk.rows, chunk.settled = chunk.rows // 2, True
-        elif chunk.rows >= LARGEST_CHUNK:
-            chunk.settled = True
-        else:
-            chunk.rows, chunk.rate = 2 * chunk.rows, rate
+            chunk = self._chunks[kind] = _Chunk(self.max_rows, settled=True)
+            return 0, chunk
+        with Footprint() as footprint:
+            body(slice(0, 1))
+        memory = available(footprint.device)
+        fitting = LARGEST_CHUNK if memory is None else int(SHARE_OF_MEMORY * memory / max(footprint.bytes, 1))
+        largest = max(1, min(LARGEST_CHUNK, fitting))
+        chunk = self._chunks[kind] = _Chunk(min(FIRST_CHUNK, largest), largest=largest)
+        return 1, chunk
 
     def _shrink(self, chunk: _Chunk, rows: slice) -> None:
         chunk.rows, chunk.settled = (rows.stop - rows.start) // 2, True
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
+
+
+def _learn(chunk: _Chunk, rows: int, seconds: float) -> None:
+    if chunk.settled or rows < chunk.rows:
+        return
+    # The best of some trials: the first pays for allocations, and others' work on the machine only slows down.
+    chunk.rates[rows] = max(chunk.rates.get(rows, 0.0), rows / max(seconds, 1e-9))
+    chunk.trials += 1
+    if chunk.trials < TRIALS:
+        return
+    chunk.trials = 0
+    best = max(chunk.rates.values())
+    if 2 * rows <= chunk.largest and chunk.rates[rows] >= STILL_FAST * best:
+        chunk.rows = 2 * rows
+    else:
+        chunk.rows, chunk.settled = min(size for size, rate in chunk.rates.items() if rate >= AS_FAST * best), True
 
 
 def _fits(body: Body, rows: slice) -> bool:

@@ -185,7 +185,8 @@ def outputs(problem: Problem) -> Tensor:
     parts: list[Tensor] = []
 
     def body(chunk: slice) -> None:
-        part = rebuild(problem.inputs, tuple(leaf[chunk] for leaf in leaves(problem.inputs)))
+        # Copies, for the model may work in place on its inputs.
+        part = rebuild(problem.inputs, tuple(leaf[chunk].clone() for leaf in leaves(problem.inputs)))
         with torch.no_grad():
             parts.append(output(problem.model, part, problem.forward).clone())  # a view would keep all its base
 

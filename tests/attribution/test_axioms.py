@@ -359,3 +359,21 @@ def test_it_does_not_matter_where_it_is_called(name: str, mode: Callable[[], Any
         layer = attribute(name, case, Layer("bn1"), inputs, model)
     close(found.point, expected, 0)
     assert not any(leaf.is_inference() for leaf in (*found.point, *layer.point))
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_models_may_work_in_place_on_their_input(name: str) -> None:
+    class Greedy(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x.mul_(3).relu_().square().mean(dim=2)
+
+    class Gentle(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return (3 * x).relu().square().mean(dim=2)
+
+    x = torch.randn(SAMPLES, 2, 3, dtype=torch.float64)
+    before = x.clone()
+    found, expected = (explain(model, x, cheap(name), Input(), 1) for model in (Greedy(), Gentle()))
+    close(found.point, expected.point, 0)
+    assert torch.equal(found.outputs, expected.outputs)
+    assert torch.equal(x, before)

@@ -72,20 +72,57 @@ def test_every_row_is_done_once_and_in_order_whatever_the_memory(total: int, max
 def test_chunks_grow_while_that_pays(clock: Callable[[float, float], Clock]) -> None:
     free = clock(1.0, 1e-6)
     RowBudget().run(20_000, "forward", free.body)
-    assert free.chunks[0] == FIRST_CHUNK
-    assert max(free.chunks) == LARGEST_CHUNK
-    assert all(b in {a, 2 * a} for a, b in zip(free.chunks, free.chunks[1:-1], strict=False))
+    assert free.chunks[:2] == [1, FIRST_CHUNK]
+    assert set(free.chunks[-4:-1]) == {LARGEST_CHUNK}
+    assert all(b in {a, 2 * a} for a, b in zip(free.chunks[1:], free.chunks[2:-1], strict=False))
 
 
-def test_chunks_stay_where_growing_does_not_pay_and_settle(clock: Callable[[float, float], Clock]) -> None:
+def test_of_equally_fast_chunks_the_smallest_is_kept(clock: Callable[[float, float], Clock]) -> None:
     steady = clock(0.0, 1.0)
     rows = RowBudget()
     rows.run(10_000, "forward", steady.body)
-    assert max(steady.chunks) == 2 * FIRST_CHUNK
-    assert set(steady.chunks[5:-1]) == {FIRST_CHUNK}
+    assert steady.chunks[-2] == FIRST_CHUNK
     steady.chunks.clear()
     rows.run(10_000, "forward", steady.body)
     assert set(steady.chunks[:-1]) == {FIRST_CHUNK}  # it remembers
+
+
+def test_growing_ends_where_it_gets_slower(clock: Callable[[float, float], Clock]) -> None:
+    made = clock(1.0, 0.0)
+
+    def spills(rows: slice) -> None:
+        made.body(rows)
+        made.now += 100.0 * (rows.stop - rows.start > 128)
+
+    RowBudget().run(20_000, "forward", spills)
+    assert max(made.chunks) == 256
+    assert made.chunks[-2] == 128
+
+
+def test_a_slow_moment_does_not_end_the_growing(clock: Callable[[float, float], Clock]) -> None:
+    made = clock(1.0, 0.0)
+
+    def disturbed(rows: slice) -> None:
+        made.body(rows)
+        made.now += 50.0 * (len(made.chunks) % 3 == 0)
+
+    RowBudget().run(20_000, "forward", disturbed)
+    assert max(made.chunks) == LARGEST_CHUNK
+
+
+def test_no_chunk_takes_more_than_its_share_of_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    row = torch.zeros(1000, dtype=torch.float64)
+    monkeypatch.setattr(budget, "available", lambda device: 4 * 20 * (row.nbytes + 4 * 8))
+    sizes = []
+
+    def body(rows: slice) -> None:
+        sizes.append(rows.stop - rows.start)
+        torch.stack([row + i for i in range(rows.start, rows.stop)]).sum()
+
+    RowBudget().run(500, "forward", body)
+    assert sizes[0] == 1
+    assert max(sizes) <= 20
+    assert max(sizes) >= 8
 
 
 def test_kinds_learn_by_themselves(clock: Callable[[float, float], Clock]) -> None:
@@ -93,10 +130,9 @@ def test_kinds_learn_by_themselves(clock: Callable[[float, float], Clock]) -> No
     rows = RowBudget()
     rows.run(50_000, "forward", made.body)
     made.chunks.clear()
-    rows.run(FIRST_CHUNK, "backward", made.body)
+    rows.run(FIRST_CHUNK + 1, "backward", made.body)
     rows.run(5000, "forward", made.body)
-    assert made.chunks[0] == FIRST_CHUNK
-    assert made.chunks[1] == LARGEST_CHUNK
+    assert made.chunks[:3] == [1, FIRST_CHUNK, LARGEST_CHUNK]
 
 
 @pytest.mark.parametrize(

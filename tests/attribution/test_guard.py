@@ -61,12 +61,14 @@ def test_inside_the_model_is_frozen_in_evaluation_and_nothing_is_watched() -> No
     model = BY_NAME["cnn"].model().train()
     gradient = torch.ones_like(model.head.weight)
     model.head.weight.grad = gradient
-    with torch.inference_mode(), borrowed(model):
+    for outside in (torch.inference_mode, torch.no_grad):
+        with outside(), borrowed(model):
+            assert torch.is_grad_enabled()
+            assert not torch.is_inference_mode_enabled()
+    with borrowed(model):
         assert not any(module.training for module in model.modules())
         assert not any(parameter.requires_grad for parameter in model.parameters())
         assert all(parameter.grad is None for parameter in model.parameters())
-        assert torch.is_grad_enabled()
-        assert not torch.is_inference_mode_enabled()
     assert all(module.training for module in model.modules())
     assert all(parameter.requires_grad for parameter in model.parameters())
     assert model.head.weight.grad is gradient

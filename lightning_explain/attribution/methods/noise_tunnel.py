@@ -12,6 +12,7 @@ from lightning_explain.attribution.methods.saliency import Saliency
 from lightning_explain.attribution.place import Place
 from lightning_explain.attribution.problem import Problem
 from lightning_explain.inputs import Inputs, Point, column, is_continuous, leaves, rebuild
+from lightning_explain.randomness import stream
 
 Statistic = Literal["mean", "square", "variance"]
 Noise = Callable[[int], Point]
@@ -112,8 +113,7 @@ def gaussian(inputs: Inputs, stdev: float, seed: int) -> Noise:
     """
 
     def draw(copy: int) -> Point:
-        generator = torch.Generator(device=leaves(inputs)[0].device)
-        generator.manual_seed(seed * 1_000_003 + copy)
+        generator = stream(f"noise tunnel {copy}", seed)
         return tuple(
             _normal(leaf, generator) * stdev * _range(leaf) if is_continuous(leaf) else torch.zeros_like(leaf)
             for leaf in leaves(inputs)
@@ -147,7 +147,8 @@ def noisy_attributions(
 
 
 def _normal(leaf: Tensor, generator: torch.Generator) -> Tensor:
-    return torch.randn(1, *leaf.shape[1:], generator=generator, device=leaf.device, dtype=leaf.dtype)
+    # Drawn on the CPU in float32: the same noise on every device and in every precision.
+    return torch.randn(1, *leaf.shape[1:], generator=generator, dtype=torch.float32).to(leaf)
 
 
 def _range(leaf: Tensor) -> Tensor:

@@ -1,0 +1,42 @@
+import pytest
+import torch
+
+from lightning_explain.attribution import memory
+from lightning_explain.attribution.memory import Footprint, available
+
+
+def test_footprint_adds_up_what_operators_make_and_no_views():
+    a = torch.zeros(10, 10)
+    with Footprint() as footprint:
+        b = a + 1
+        b.T.reshape(100)[3:].view(97)
+        b.add_(1)
+        a @ b
+    assert footprint.bytes == 3 * a.nbytes  # the sum, the copy that reshape makes, the product
+    assert footprint.device == torch.device("cpu")
+
+
+def test_footprint_sees_the_backward_pass():
+    x = torch.zeros(50, requires_grad=True)
+    with Footprint() as forward:
+        y = (x * 2).relu()
+    with Footprint() as backward:
+        torch.autograd.grad(y.sum(), x)
+    assert forward.bytes == 2 * x.nbytes
+    assert backward.bytes >= 2 * x.nbytes
+
+
+def test_available_memory_of_this_machine(monkeypatch, tmp_path):
+    info = tmp_path / "meminfo"
+    info.write_text("MemTotal:  100 kB\nMemAvailable:   42 kB\n")
+    monkeypatch.setattr(memory, "_MEMINFO", info)
+    assert available(torch.device("cpu")) == 42 * 1024
+    monkeypatch.setattr(memory, "_MEMINFO", tmp_path / "nowhere")
+    assert available(torch.device("cpu")) is None
+    assert available(torch.device("meta")) is None
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine")
+def test_available_memory_of_a_gpu():
+    assert 0 < available(torch.device("cuda")) <= torch.cuda.get_device_properties(0).total_memory
