@@ -10,6 +10,7 @@ from lightning_explain.attribution.memory import Footprint, available
 
 Body = Callable[[slice], None]
 
+FIRST_ROWS = 2
 FIRST_CHUNK = 32
 LARGEST_CHUNK = 1024
 SHARE_OF_MEMORY = 0.25
@@ -34,7 +35,7 @@ class _Chunk:
 class RowBudget:
     """Splits work into chunks of rows, so that memory is that of one chunk whatever the work is.
 
-    Without ``max_rows`` the first row of a kind of work goes alone, to see what memory a row takes; no chunk may
+    Without ``max_rows`` the first two rows of a kind of work go alone, to see what memory a row takes; no chunk may
     take more than a quarter of what is available. Then chunks begin with 32 rows and are doubled for as long as that
     is not slower by the row; of the sizes tried the smallest that is about as fast as any is kept. Large chunks are
     often slower than medium ones, where the activations leave the cache. When memory runs out all the same, the chunk
@@ -74,7 +75,7 @@ class RowBudget:
         chunk = self._chunks.get(kind)
         start = 0
         if chunk is None and total:
-            start, chunk = self._begin(kind, body)
+            start, chunk = self._begin(kind, min(total, FIRST_ROWS), body)
         while start < total and chunk is not None:
             rows = slice(start, min(start + chunk.rows, total))
             began = time.perf_counter()
@@ -95,22 +96,26 @@ class RowBudget:
         for start in range(0, total, step):
             yield slice(start, min(start + step, total))
 
-    def _begin(self, kind: str, body: Body) -> tuple[int, _Chunk]:
+    def _begin(self, kind: str, rows: int, body: Body) -> tuple[int, _Chunk]:
         if self.max_rows is not None:
             chunk = self._chunks[kind] = _Chunk(self.max_rows, settled=True)
             return 0, chunk
         with Footprint() as footprint:
-            body(slice(0, 1))
-        memory = available(footprint.device)
-        fitting = LARGEST_CHUNK if memory is None else int(SHARE_OF_MEMORY * memory / max(footprint.bytes, 1))
-        largest = max(1, min(LARGEST_CHUNK, fitting))
-        chunk = self._chunks[kind] = _Chunk(min(FIRST_CHUNK, largest), largest=largest)
-        return 1, chunk
+            fits = _fits(body, slice(0, rows))
+        chunk = self._chunks[kind] = _first_chunk(footprint, rows) if fits else _Chunk(1, settled=True)
+        return (rows if fits else 0), chunk
 
     def _shrink(self, chunk: _Chunk, rows: slice) -> None:
         chunk.rows, chunk.settled = (rows.stop - rows.start) // 2, True
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
+
+
+def _first_chunk(footprint: Footprint, rows: int) -> _Chunk:
+    memory = available(footprint.device)
+    fitting = LARGEST_CHUNK if memory is None else int(SHARE_OF_MEMORY * memory * rows / max(footprint.bytes, 1))
+    largest = max(1, min(LARGEST_CHUNK, fitting))
+    return _Chunk(min(FIRST_CHUNK, largest), largest=largest)
 
 
 def _learn(chunk: _Chunk, rows: int, seconds: float) -> None:

@@ -21,7 +21,7 @@ class Footprint(TorchDispatchMode):
     """
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.bytes = 0
         self.device = torch.device("cpu")
         self._largest = 0

@@ -11,9 +11,9 @@ from torch import Tensor
 from lightning_explain.attribution.attribution import Attribution
 from lightning_explain.attribution.engine import Explainer
 from lightning_explain.attribution.problem import Problem
-from lightning_explain.randomness import stream
 from lightning_explain.metrics.degenerate import is_degenerate
 from lightning_explain.metrics.perturbation import Perturbations
+from lightning_explain.randomness import stream
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from lightning_explain.inputs import Inputs, Point, is_continuous, leaves, rebuild
-from lightning_explain.randomness import stream
 from lightning_explain.metrics.evaluation import Evaluation
 from lightning_explain.metrics.metric import METRICS, AttributionMetric
 from lightning_explain.precision import accurate
+from lightning_explain.randomness import stream
 
 if TYPE_CHECKING:
     from lightning_explain.attribution.methods import Method

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from lightning_explain.inputs import is_continuous
-from lightning_explain.randomness import stream
 from lightning_explain.metrics.evaluation import Evaluation
 from lightning_explain.metrics.metric import METRICS, AttributionMetric
 from lightning_explain.metrics.ranks import map_similarity
+from lightning_explain.randomness import stream
 
 
 @METRICS.register("mprt")

@@ -12,8 +12,8 @@ from lightning_explain.attribution.features import FeatureSpace
 from lightning_explain.attribution.problem import Problem
 from lightning_explain.attribution.target import Readout
 from lightning_explain.inputs import Point
-from lightning_explain.randomness import stream
 from lightning_explain.precision import accurate
+from lightning_explain.randomness import stream
 
 
 @dataclass(frozen=True)

@@ -72,7 +72,7 @@ def test_every_row_is_done_once_and_in_order_whatever_the_memory(total: int, max
 def test_chunks_grow_while_that_pays(clock: Callable[[float, float], Clock]) -> None:
     free = clock(1.0, 1e-6)
     RowBudget().run(20_000, "forward", free.body)
-    assert free.chunks[:2] == [1, FIRST_CHUNK]
+    assert free.chunks[:2] == [2, FIRST_CHUNK]
     assert set(free.chunks[-4:-1]) == {LARGEST_CHUNK}
     assert all(b in {a, 2 * a} for a, b in zip(free.chunks[1:], free.chunks[2:-1], strict=False))
 
@@ -120,9 +120,19 @@ def test_no_chunk_takes_more_than_its_share_of_the_memory(monkeypatch: pytest.Mo
         torch.stack([row + i for i in range(rows.start, rows.stop)]).sum()
 
     RowBudget().run(500, "forward", body)
-    assert sizes[0] == 1
+    assert sizes[0] == 2
     assert max(sizes) <= 20
     assert max(sizes) >= 8
+
+
+def test_a_chunk_that_is_not_full_teaches_nothing(clock: Callable[[float, float], Clock]) -> None:
+    made = clock(1.0, 0.0)
+    rows = RowBudget()
+    for _ in range(10):
+        rows.run(FIRST_CHUNK - 1, "forward", made.body)
+    made.chunks.clear()
+    rows.run(10 * FIRST_CHUNK, "forward", made.body)
+    assert made.chunks[0] == FIRST_CHUNK
 
 
 def test_kinds_learn_by_themselves(clock: Callable[[float, float], Clock]) -> None:
@@ -130,9 +140,9 @@ def test_kinds_learn_by_themselves(clock: Callable[[float, float], Clock]) -> No
     rows = RowBudget()
     rows.run(50_000, "forward", made.body)
     made.chunks.clear()
-    rows.run(FIRST_CHUNK + 1, "backward", made.body)
+    rows.run(FIRST_CHUNK + 2, "backward", made.body)
     rows.run(5000, "forward", made.body)
-    assert made.chunks[:3] == [1, FIRST_CHUNK, LARGEST_CHUNK]
+    assert made.chunks[:3] == [2, FIRST_CHUNK, LARGEST_CHUNK]
 
 
 @pytest.mark.parametrize(

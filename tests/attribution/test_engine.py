@@ -17,6 +17,9 @@ from lightning_explain import (
 from lightning_explain.attribution.budget import RowBudget
 from lightning_explain.attribution.engine import Explainer, explainer, outputs, parse, pose
 from lightning_explain.attribution.guard import borrowed
+from lightning_explain.attribution.methods import Method
+from lightning_explain.attribution.problem import Problem
+from lightning_explain.inputs import Point
 
 X = torch.randn(4, 5, generator=torch.Generator().manual_seed(0))
 
@@ -178,8 +181,8 @@ class Shaped(nn.Module):
 @pytest.mark.parametrize(
     ("make", "error", "message"),
     [
-        (lambda out: out.sum(), ValueError, r"output of shape \(\) for 4 samples; expected one row per sample"),
-        (lambda out: out.T, ValueError, r"output of shape \(3, 4\) for 4 samples"),
+        (lambda out: out.sum(), ValueError, r"output of shape \(\) for 2 samples; expected one row per sample"),
+        (lambda out: out.T, ValueError, r"output of shape \(3, 2\) for 2 samples"),
         (
             lambda out: {"scores": out, "other": 1},
             TypeError,
@@ -269,3 +272,15 @@ def test_a_problem_is_posed_once_and_explained_many_times() -> None:
         for method in (Saliency(), Occlusion(3)):
             found = explainer(method, problem)(problem)
             torch.testing.assert_close(found.values, explain(model, x, method).values, rtol=0, atol=1e-12)
+
+
+def test_methods_of_the_users_may_forget_to_detach() -> None:
+    class Weight(Method):
+        name = "weight"
+
+        def __call__(self, problem: Problem) -> Point:
+            return tuple(z * torch.ones((), requires_grad=True) for z in problem.z)
+
+    found = explain(mlp(), X, Weight()).values
+    assert torch.equal(found, X)
+    assert not found.requires_grad

@@ -107,6 +107,24 @@ def test_only_an_input_with_positions_can_carry_the_map() -> None:
     assert table.abs().max() == 0
 
 
+def test_the_map_finds_the_picture_behind_a_table() -> None:
+    class Swapped(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = BY_NAME["several"].model()
+
+        def forward(self, table: Tensor, ids: Tensor, picture: Tensor) -> Tensor:
+            return self.model(picture, ids, table)
+
+    picture, ids, table = BY_NAME["several"].inputs()
+    expected = explain(BY_NAME["several"].model(), (picture, ids, table), GradCAM(signed=True), target=1).values
+    inputs = {"table": table, "ids": ids, "picture": picture}
+    found = explain(Swapped(), inputs, GradCAM(signed=True), target=1).values
+    assert list(found) == ["table", "picture"]
+    torch.testing.assert_close(found["picture"], expected[0], rtol=0, atol=0)
+    assert found["table"].shape == table.shape
+
+
 def test_noise_tunnels_around_it_are_upsampled_too() -> None:
     model, x = net(), samples()
     found = explain(model, x, VarGrad(GradCAM("conv2", signed=True), n_samples=3), target=TARGETS)
