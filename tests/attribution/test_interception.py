@@ -111,5 +111,5 @@ def test_layers_that_cannot_be_explained_are_named(place: Callable[..., Layer]) 
     for name, of in (("embedding", "input"), ("count", "output")):
         with pytest.raises(ValueError, match=f"The {of} of layer '{name}' holds no floating point tensor to explain"):
             explain(Model(), ids, "occlusion", place(name, of=of), target=1, baseline=0)
-    with pytest.raises(ValueError, match=r"The output of layer 'mean' has shape \(\) for 2 samples; expected one row"):
+    with pytest.raises(ValueError, match=r"The output of layer 'mean' has shape \(\) for \d samples; expected one row"):
         explain(Model(), ids, "occlusion", place("mean"), target=1, baseline=0)
