@@ -59,18 +59,18 @@ def test_import_contracts():
 def test_ruff_finds_what_is_planted(copy, file, line, finding):
     with (copy / "lightning_explain" / file).open("a") as code:
         code.write("\n\n" + line)
-    status, printed = module("ruff", "check", "lightning_explain", cwd=copy)
+    status, printed = module("ruff", "check", "--output-format", "json", "lightning_explain", cwd=copy)
     assert status == 1
-    assert finding in printed
+    assert f'"{finding}"' in printed
 
 
 def test_ruff_finds_a_planted_complexity(copy):
     branches = "".join(f"    if x == {i}:\n        x += 1\n" for i in range(9))
     code = f'"""D."""\n\n\ndef f(x: int) -> int:\n    """D."""\n{branches}    return x\n'
     (copy / "lightning_explain" / "planted.py").write_text(code)
-    status, printed = module("ruff", "check", "lightning_explain/planted.py", cwd=copy)
+    status, printed = module("ruff", "check", "--output-format", "json", "lightning_explain/planted.py", cwd=copy)
     assert status == 1
-    assert "C901" in printed
+    assert '"C901"' in printed
 
 
 def test_mypy_finds_what_is_planted(copy):
@@ -128,12 +128,6 @@ class TestImport:
 
     def test_the_gate_does_not_load_torch(self):
         self.python("import sys, lightning_explain.gate; assert 'torch' not in sys.modules")
-
-    def test_the_callbacks_never_load_pyplot(self):
-        self.python(
-            "import sys; from lightning_explain import AttributionMonitor, AttributionCheckpoint\n"
-            "assert 'matplotlib.pyplot' not in sys.modules\n"
-        )
 
     def test_every_public_name_exists(self):
         self.python("import lightning_explain as le; [getattr(le, name) for name in dir(le)]")

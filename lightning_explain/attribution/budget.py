@@ -78,9 +78,9 @@ class RowBudget:
             start, chunk = self._begin(kind, min(total, FIRST_ROWS), body)
         while start < total and chunk is not None:
             rows = slice(start, min(start + chunk.rows, total))
-            began = time.perf_counter()
+            began = _now(chunk)
             if _fits(body, rows):
-                _learn(chunk, rows.stop - rows.start, time.perf_counter() - began)
+                _learn(chunk, rows.stop - rows.start, _now(chunk) - began)
                 start = rows.stop
             else:
                 self._shrink(chunk, rows)
@@ -116,6 +116,12 @@ def _first_chunk(footprint: Footprint, rows: int) -> _Chunk:
     fitting = LARGEST_CHUNK if memory is None else int(SHARE_OF_MEMORY * memory * rows / max(footprint.bytes, 1))
     largest = max(1, min(LARGEST_CHUNK, fitting))
     return _Chunk(min(FIRST_CHUNK, largest), largest=largest)
+
+
+def _now(chunk: _Chunk) -> float:
+    if not chunk.settled and torch.cuda.is_initialized():
+        torch.cuda.synchronize()  # kernels run on after they are launched; once settled nobody waits
+    return time.perf_counter()
 
 
 def _learn(chunk: _Chunk, rows: int, seconds: float) -> None:

@@ -99,4 +99,5 @@ def _noisy(leaf: Tensor, radius: float, generator: torch.Generator) -> Tensor:
 
 
 def _norm(point: Point) -> Tensor:
-    return torch.stack([accurate(leaf).flatten(1).square().sum(dim=1) for leaf in point]).sum(dim=0).sqrt()
+    flat = (accurate(leaf).reshape(leaf.shape[0], -1) for leaf in point)
+    return torch.stack([leaf.square().sum(dim=1) for leaf in flat]).sum(dim=0).sqrt()
