@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import lightning as L
 import numpy as np
 import torch
+import torchmetrics
 from lightning.pytorch.callbacks import Callback
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
@@ -169,6 +170,8 @@ def fingerprint(run, module, trace):
         "modules": [name for name, _ in module.named_modules()],
         "draws": draws(),
         "step": run.global_step,
+        "kept": [len(shapes) for shapes in getattr(module, "history", {}).values()],
+        "metrics": [float(m.compute()) for m in module.modules() if isinstance(m, torchmetrics.MeanMetric)],
         "trace": trace.seen,
     }
 

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 import runs
 import torch
+import torchmetrics
 from lightning.pytorch.callbacks import WeightAveraging
+from torch import nn
 
 from lightning_explain import AttributionMonitor, GradCAM, IntegratedGradients, Layer, Occlusion, SmoothGrad
 from lightning_explain.attribution.methods import Method
@@ -44,6 +46,29 @@ class Vandal(Method):
         return problem.gradient()
 
 
+class Habits(runs.Module):
+    """Does in its forward pass what models should not do, and some do."""
+
+    def __init__(self):
+        super().__init__()
+        self.embedding = nn.Embedding(10, 8, max_norm=0.5)  # shortens its weights when it is used
+        self.generator = torch.Generator().manual_seed(3)
+        self.draws = np.random.default_rng(3)
+        self.average = torch.zeros(())  # neither a parameter nor a buffer
+        self.seen = torchmetrics.MeanMetric()
+        self.history = {"shapes": [], "deep": [[]]}
+
+    def forward(self, x):
+        ids = (x.flatten(1)[:, :8] * 9).long().clamp(0, 9)
+        noise = torch.rand(x.shape, generator=self.generator) + float(self.draws.random())
+        self.average.mul_(0.9).add_(x.mean().detach() * 0.1)
+        self.seen.update(x.detach().mean())
+        self.history["shapes"].append(x.shape)
+        self.history["deep"][0].append(1)
+        bias = self.embedding(ids).mean(dim=(1, 2))[:, None]
+        return self.net(x + 0.01 * noise) + bias + self.average + 0.01 * len(self.history["shapes"])
+
+
 METHODS = ["integrated_gradients", "grad_cam", SmoothGrad(n_samples=3), Occlusion(), ("saliency", Layer("net.conv1"))]
 
 SETTINGS = {
@@ -58,6 +83,7 @@ SETTINGS = {
     "deterministic": {"deterministic": True},
     "every second epoch": {"check_val_every_n_epoch": 2, "max_epochs": 4},
     "no sanity check": {"num_sanity_val_steps": 0},
+    "state in attributes": {"module": Habits, "num_sanity_val_steps": 0},
 }
 
 

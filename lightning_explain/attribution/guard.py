@@ -4,11 +4,11 @@ import contextlib
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from lightning_explain.attribution.snapshot import Snapshot
 from lightning_explain.randomness import isolated
 
 
@@ -20,7 +20,8 @@ def borrowed(model: nn.Module, seed: int = 0) -> Iterator[None]:
     ``inference_mode`` or anomaly detection), submodules run eagerly even if they were compiled,
     backward hooks rest, and random numbers start from ``seed``. Afterwards, also after an exception, the
     training flags, the hooks, ``requires_grad``, the very ``.grad`` objects, the buffers, all other
-    attributes of the modules and the random states of Python, NumPy and torch are what they were.
+    attributes of the modules with the containers, tensors and generators in them, and the random states of
+    Python, NumPy and torch are what they were.
 
     Tensors made in inference mode must be cloned inside before autograd may save them.
 
@@ -30,6 +31,9 @@ def borrowed(model: nn.Module, seed: int = 0) -> Iterator[None]:
 
     Yields:
         None.
+
+    Raises:
+        RuntimeError: If the model's forward pass writes to a parameter.
     """
     with contextlib.ExitStack() as stack:
         stack.enter_context(isolated(seed, {parameter.device for parameter in model.parameters()}))
@@ -49,40 +53,51 @@ def borrowed(model: nn.Module, seed: int = 0) -> Iterator[None]:
             yield
         finally:
             state.restore()
+        state.require_unwritten()
 
 
 @dataclass(frozen=True)
 class _State:
-    attributes: list[tuple[dict[str, Any], dict[str, Any]]]
-    parameters: list[tuple[nn.Parameter, bool, Tensor | None]]
-    buffers: list[tuple[Tensor, Tensor]]
+    kept: Snapshot
+    parameters: list[tuple[str, nn.Parameter, bool, Tensor | None, int]]
+    written: list[tuple[nn.Parameter, Tensor]]
 
     @classmethod
     def of(cls, model: nn.Module) -> "_State":
-        # Training flags, hooks, buffers and whatever a forward pass may keep live in these.
-        owned = [held for module in model.modules() for held in (vars(module), *_dicts(module))]
         return cls(
-            attributes=[(held, dict(held)) for held in owned],
-            parameters=[(p, p.requires_grad, p.grad) for p in model.parameters()],
-            buffers=[(buffer, buffer.detach().clone()) for buffer in model.buffers()],
+            kept=Snapshot.of(model),
+            parameters=[(name, p, p.requires_grad, p.grad, _version(p)) for name, p in model.named_parameters()],
+            written=[(parameter, parameter.detach().clone()) for parameter in _written_in_forward(model)],
         )
 
     def restore(self) -> None:
-        for held, before in self.attributes:
-            if list(held) != list(before) or any(held[key] is not before[key] for key in before):
-                held.clear()
-                held.update(before)
-        for parameter, requires_grad, grad in self.parameters:
+        self.kept.restore()
+        with torch.no_grad():
+            for parameter, value in self.written:
+                if not torch.equal(parameter, value):
+                    parameter.copy_(value)
+        for _, parameter, requires_grad, grad, _ in self.parameters:
             parameter.requires_grad_(requires_grad)
             parameter.grad = grad
-        with torch.no_grad():
-            for buffer, value in self.buffers:
-                if not _same(buffer, value):
-                    buffer.copy_(value)
+
+    def require_unwritten(self) -> None:
+        restored = {id(parameter) for parameter, _ in self.written}
+        for name, parameter, _, _, version in self.parameters:
+            if _version(parameter) != version and id(parameter) not in restored:
+                raise RuntimeError(
+                    f"The model's forward pass writes to its parameter {name!r} in evaluation mode: explaining it would"
+                    " change the model. Write to it in training mode only, or to a buffer."
+                )
 
 
-def _dicts(module: nn.Module) -> list[dict[str, Any]]:
-    return [value for value in vars(module).values() if isinstance(value, dict)]
+def _written_in_forward(model: nn.Module) -> list[nn.Parameter]:
+    # Embeddings with a largest norm shorten their weights when they are looked up.
+    embeddings = (module for module in model.modules() if isinstance(module, (nn.Embedding, nn.EmbeddingBag)))
+    return [embedding.weight for embedding in embeddings if embedding.max_norm is not None]  # type: ignore[misc]
+
+
+def _version(parameter: nn.Parameter) -> int:
+    return 0 if parameter.is_inference() else parameter._version  # noqa: SLF001  (how often it was written to)
 
 
 def _prepare(model: nn.Module) -> None:
@@ -94,8 +109,3 @@ def _prepare(model: nn.Module) -> None:
     for parameter in model.parameters():
         parameter.requires_grad_(False)
         parameter.grad = None  # set aside, not cleared
-
-
-def _same(a: Tensor, b: Tensor) -> bool:
-    # torch.equal would call two NaNs different; then the copy does no harm.
-    return a.shape == b.shape and torch.equal(a, b)

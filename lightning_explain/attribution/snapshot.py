@@ -1,0 +1,106 @@
+"""What the modules of a model keep in their attributes, taken down and put back."""
+
+from __future__ import annotations
+
+import copy
+import random
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+Restore = Callable[[], None]
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The contents of all containers (training flags, hooks and buffers live in some), tensors and generators.
+
+    Args:
+        restores: What puts each of them back, in place: the objects stay the same.
+    """
+
+    restores: list[Restore]
+
+    @classmethod
+    def of(cls, model: nn.Module) -> Snapshot:
+        """Take down what is reachable from the modules' attributes through containers.
+
+        Parameters are left out, and so is what other objects keep to themselves.
+
+        Returns:
+            The snapshot.
+        """
+        seen: dict[int, object] = {}
+        found = [thing for module in model.modules() for thing in _reachable(vars(module), seen)]
+        return cls([restore for thing in found if (restore := _restore(thing)) is not None])
+
+    def restore(self) -> None:
+        """Put everything back."""
+        with torch.no_grad():
+            for restore in self.restores:
+                restore()
+
+
+def _reachable(root: object, seen: dict[int, object]) -> Iterator[object]:
+    waiting = [root]
+    while waiting:
+        found = waiting.pop()
+        if id(found) in seen:
+            continue
+        seen[id(found)] = found  # kept alive: else another object could get its number
+        yield found
+        if isinstance(found, dict):
+            waiting.extend(found.values())
+        elif isinstance(found, (list, tuple, set, deque)):
+            waiting.extend(found)
+
+
+def _restore(thing: object) -> Restore | None:
+    return next((make(thing) for kind, make in _MAKERS if isinstance(thing, kind)), None)
+
+
+def _refill_dict(held: dict[object, object], before: dict[object, object]) -> None:
+    if list(held) != list(before) or any(held[key] is not before[key] for key in before):
+        held.clear()
+        held.update(before)
+
+
+def _refill(held: list[object] | set[object] | deque[object], before: list[object]) -> None:
+    if len(held) == len(before) and all(a is b for a, b in zip(held, before, strict=True)):
+        return
+    held.clear()
+    if isinstance(held, set):
+        held.update(before)
+    else:
+        held.extend(before)
+
+
+def _rewrite(tensor: Tensor, value: Tensor) -> None:
+    # torch.equal would call two NaNs different; then the copy does no harm.
+    if tensor.shape != value.shape:
+        tensor.resize_(value.shape)
+    if not torch.equal(tensor, value):
+        tensor.copy_(value)
+
+
+# The first that fits; what is none of these (a parameter, a number, somebody's object) is left alone.
+_MAKERS: list[tuple[type | tuple[type, ...], Callable[[Any], Restore | None]]] = [
+    (dict, lambda held: partial(_refill_dict, held, dict(held))),
+    ((list, set, deque), lambda held: partial(_refill, held, list(held))),
+    (nn.Parameter, lambda _: None),
+    (Tensor, lambda tensor: partial(_rewrite, tensor, tensor.detach().clone())),
+    (torch.Generator, lambda generator: partial(generator.set_state, generator.get_state())),
+    (random.Random, lambda generator: partial(generator.setstate, generator.getstate())),
+    (np.random.RandomState, lambda generator: partial(generator.set_state, generator.get_state())),
+    (np.random.Generator, lambda generator: partial(setattr, generator.bit_generator, "state", _bits(generator))),
+]
+
+
+def _bits(generator: np.random.Generator) -> object:
+    return copy.deepcopy(generator.bit_generator.state)

@@ -1,0 +1,84 @@
+import random
+from collections import deque
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from lightning_explain.attribution.guard import borrowed
+from lightning_explain.attribution.snapshot import Snapshot
+
+
+class Keeper(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(2))
+        self.register_buffer("mean", torch.zeros(2))
+        self.plain = torch.tensor([1.0, float("nan")])
+        self.nested = {"list": [1, [2]], "deque": deque([1], maxlen=3), "set": {1}, "tuple": ([3],)}
+        self.generators = [torch.Generator().manual_seed(1), random.Random(1), np.random.default_rng(1)]
+        self.old = np.random.RandomState(1)
+        self.itself = self.nested
+        self.nested["loop"] = self.nested
+
+
+def draws(keeper):
+    a, b, c = keeper.generators
+    return [float(torch.rand((), generator=a)), b.random(), float(c.random()), float(keeper.old.rand())]
+
+
+def test_everything_is_put_back_in_place():
+    keeper, untouched = Keeper(), draws(Keeper())
+    snapshot = Snapshot.of(keeper)
+    objects = {key: value for key, value in vars(keeper).items() if not key.startswith("_")}
+    draws(keeper)
+    keeper.mean.add_(1)
+    keeper.plain.add_(1)
+    keeper.nested["list"][1].append(5)
+    keeper.nested["list"].append(6)
+    keeper.nested["deque"].append(2)
+    keeper.nested["set"].add(2)
+    keeper.nested["tuple"][0].clear()
+    keeper.nested["new"] = 1
+    keeper.added = 1
+    keeper.plain = torch.zeros(1)
+    snapshot.restore()
+    assert {key: value for key, value in vars(keeper).items() if not key.startswith("_")}.keys() == objects.keys()
+    assert all(vars(keeper)[key] is value for key, value in objects.items())
+    assert keeper.mean.tolist() == [0, 0]
+    assert keeper.plain[0] == 1
+    assert keeper.plain[1].isnan()
+    assert keeper.nested.pop("loop") is keeper.nested
+    assert keeper.nested == {"list": [1, [2]], "deque": deque([1]), "set": {1}, "tuple": ([3],)}
+    assert draws(keeper) == untouched
+
+
+def test_parameters_are_left_alone():
+    keeper = Keeper()
+    snapshot = Snapshot.of(keeper)
+    with torch.no_grad():
+        keeper.weight.add_(1)
+    snapshot.restore()
+    assert keeper.weight.tolist() == [2, 2]
+
+
+def test_a_model_that_writes_to_a_parameter_is_refused():
+    class Writes(nn.Linear):
+        def forward(self, x):
+            with torch.no_grad():
+                self.weight.mul_(0.5)
+            return super().forward(x)
+
+    model = Writes(2, 2)
+    with pytest.raises(RuntimeError, match="forward pass writes to its parameter 'weight'"), borrowed(model):
+        model(torch.ones(1, 2))
+
+
+def test_an_embedding_with_a_largest_norm_keeps_its_weights():
+    model = nn.Embedding(3, 4, max_norm=0.1)
+    before = model.weight.detach().clone()
+    with borrowed(model):
+        model(torch.arange(3))
+        assert not torch.equal(model.weight, before)
+    assert torch.equal(model.weight, before)
