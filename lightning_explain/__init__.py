@@ -55,6 +55,8 @@ _MODULES = {
     "explain": "attribution.engine",
 }
 
+__all__ = [*_MODULES]
+
 
 def __getattr__(name: str) -> object:
     if name not in _MODULES:

@@ -49,8 +49,8 @@ class AttributionMonitor(Callback):
             (``IntegratedGradients(n_steps=64)``) or pairs of one with a place. None: saliency, integrated
             gradients, and Grad-CAM if the model has a convolution, else input x gradient.
         metrics: Names (``"srg"``) or metrics (``MaxSensitivity(copies=8)``). None: all that apply.
-        every_n_validations: Run at every n-th validation of ``fit``. In between, scores are stale: gates refuse
-            them, while plain callbacks that monitor one see the last.
+        every_n_validations: Run at the first validation of ``fit`` and at every n-th after it. In between, scores
+            are stale: gates refuse them, while plain callbacks that monitor one see the last.
         on_error: ``"raise"`` what goes wrong in a validation, or ``"warn"`` and log NaN for its scores. Wrong
             configurations are raised before the training in either case.
         name: The prefix of everything that is logged; two monitors need different ones.
@@ -116,12 +116,16 @@ class AttributionMonitor(Callback):
 
     @override
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        if stage == "predict":
+            return
         self._require_supported(trainer)
         self._move_before_averaging(trainer)
         self._prepared = False
         self._clock.start()
         if is_materialized(pl_module):
             self._prepare(trainer, pl_module)
+        if stage == "fit" and not trainer.enable_validation:
+            self._warn_once("This run has no validation, so AttributionMonitor never explains anything.")
         if not trainer.loggers:
             self._warn_once("The trainer has no logger: attributions are scored, and no picture is written.")
 
@@ -142,7 +146,7 @@ class AttributionMonitor(Callback):
             return
         fitting = trainer.state.fn == "fit"
         self.validations += int(fitting)
-        if not fitting or self.validations % self.every_n_validations == 0:
+        if not fitting or (self.validations - 1) % self.every_n_validations == 0:
             self._examine(trainer, pl_module, self._previous if fitting else None)
 
     @override
@@ -180,8 +184,8 @@ class AttributionMonitor(Callback):
 
     def _make_suite(self, pl_module: nn.Module | None) -> Suite:
         methods = self.methods if self.methods is not None else default_methods(pl_module)
-        metrics = self.metrics if self.metrics is not None else default_metrics(self.probe, methods)
         try:
+            metrics = self.metrics if self.metrics is not None else default_metrics(self.probe, methods)
             return Suite(self.probe, methods, metrics, self.forward, self._budget, self.seed)
         except (TypeError, ValueError) as error:
             raise MisconfigurationException(f"AttributionMonitor: {error}") from error
@@ -195,6 +199,12 @@ class AttributionMonitor(Callback):
             self._suite.prepare(pl_module)
         except (TypeError, ValueError, IndexError) as error:
             raise MisconfigurationException(f"AttributionMonitor: {error}") from error
+        except RuntimeError as error:
+            shapes = [tuple(leaf.shape) for leaf in leaves(self.probe.inputs)]
+            raise MisconfigurationException(
+                f"AttributionMonitor: the model cannot be run on the probe set, whose inputs have shapes {shapes} and"
+                f" dtypes {[str(leaf.dtype) for leaf in leaves(self.probe.inputs)]}: {error}"
+            ) from error
         self._prepared = True
         names = self._suite.score_names(self.name)
         unknown = [name for name in self.prog_bar if f"{self.name}/{name}" not in names]
@@ -238,7 +248,7 @@ class AttributionMonitor(Callback):
     def _draw(self, trainer: Trainer, examination: Examination, step: int) -> None:
         if not trainer.is_global_zero or not trainer.loggers:
             return
-        pictures = self._gallery.pictures(self.probe, examination, step)
+        pictures = self._gallery.pictures(self.probe, examination, step, remember=trainer.state.fn == "fit")
         for logger in trainer.loggers:
             if pictures and not write_pictures(logger, pictures, step):
                 self._warn_once(f"{type(logger).__name__} cannot show pictures: it gets the scores alone.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -40,8 +41,9 @@ class AttributionCheckpoint(ModelCheckpoint):
     (``save_on_train_epoch_end=True`` with a validation in mid-epoch) is refused.
 
     Every verdict is logged, as 0 or 1 under ``<monitor's name>/<name>``, which is also in
-    ``trainer.callback_metrics``; said in a sentence with the numbers; and appended to
-    ``<dirpath>/<name>_verdicts.json``. ``trainer.save_checkpoint`` asks no gate.
+    ``trainer.callback_metrics``; said in a sentence with the numbers; and added to
+    ``<dirpath>/<name>_verdicts.json``, which a resumed run continues and a new one begins
+    anew. ``trainer.save_checkpoint`` asks no gate.
 
     Args:
         *args: As of ``ModelCheckpoint``.
@@ -104,6 +106,8 @@ class AttributionCheckpoint(ModelCheckpoint):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         super().on_train_start(trainer, pl_module)
         self._judged_step, self._asked_at = trainer.global_step, time.monotonic()
+        # What another run said, or this one before it was set back, is not its history.
+        self._records = [record for record in self._records if _step(record) <= trainer.global_step]
 
     @override
     def on_train_batch_end(
@@ -157,7 +161,9 @@ class AttributionCheckpoint(ModelCheckpoint):
         self.judge.tell(trainer, self.verdict.sentence)
         if trainer.is_global_zero and not trainer.fast_dev_run:  # type: ignore[attr-defined]
             self._records.append(self.verdict.to_dict())
-            _write_atomically(self.verdicts_path, json.dumps(self._records, indent=1, allow_nan=False))
+            _write_atomically(
+                self.verdicts_path, json.dumps(self._records, indent=1, allow_nan=False, ensure_ascii=False)
+            )
 
     def _fell_due(self, trainer: Trainer) -> bool:
         steps, interval, now = self._every_n_train_steps, self._train_time_interval, time.monotonic()
@@ -216,7 +222,7 @@ def _read(url: str) -> tuple[list[object], str | None]:
     files, path = fsspec.core.url_to_fs(url)
     if not files.exists(path):
         return [], None
-    with files.open(path, "r") as file:
+    with files.open(path, "r", encoding="utf-8") as file:
         text = file.read()
     try:
         records = json.loads(text)
@@ -227,11 +233,16 @@ def _read(url: str) -> tuple[list[object], str | None]:
     return records, None
 
 
+def _step(record: object) -> float:
+    step = record.get("step") if isinstance(record, dict) else None
+    return step if isinstance(step, int) else math.inf
+
+
 def _write_atomically(url: str, text: str) -> None:
     files, path = fsspec.core.url_to_fs(url)
     if not isinstance(files, LocalFileSystem):
         # Object stores show a file only once it is closed.
-        with files.open(path, "w") as file:
+        with files.open(path, "w", encoding="utf-8") as file:
             file.write(text)
         return
     target = Path(path)

@@ -42,13 +42,14 @@ class Gallery:
         self.scales: dict[str, float] = {}
         self._history: dict[str, deque[tuple[str, list[np.ndarray]]]] = {}
 
-    def pictures(self, probe: ProbeSet, examination: Examination, step: int) -> list[Picture]:
+    def pictures(self, probe: ProbeSet, examination: Examination, step: int, *, remember: bool = True) -> list[Picture]:
         """Draw what all methods say of the first samples.
 
         Args:
             probe: The samples.
             examination: What the methods say of them.
             step: The step, for the contact sheets' columns.
+            remember: Whether the next contact sheets show this column too.
 
         Returns:
             A picture for each sample, then a contact sheet for each method.
@@ -69,7 +70,7 @@ class Gallery:
             )
             for i in range(count)
         ]
-        sheets = [self._sheet(probe, originals, overlay, step) for overlay in overlays]
+        sheets = [self._sheet(probe, originals, overlay, step, remember) for overlay in overlays]
         return pictures + sheets
 
     def _overlays(
@@ -93,10 +94,13 @@ class Gallery:
         originals: list[tuple[str, list[np.ndarray]]],
         overlay: tuple[str, str, list[np.ndarray], list[str]],
         step: int,
+        remember: bool,
     ) -> Picture:
         title, key, images, _ = overlay
-        history = self._history.setdefault(key, deque(maxlen=COLUMNS))
+        history = deque(self._history.get(key, ()), maxlen=COLUMNS)
         history.append((f"step {step}", images[:ROWS]))
+        if remember:
+            self._history[key] = history
         return contact_sheet(
             f"{self.name}/contact_sheet/{key}",
             [*((name, shown[:ROWS]) for name, shown in originals), *history],

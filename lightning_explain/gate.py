@@ -261,7 +261,7 @@ def _require_compatible(one: Condition, other: Condition) -> None:
 def _reason(condition: Condition, value: Value | None) -> Reason:
     current = value is not None and value.stale_since is None
     mean, error, n = (value.mean, value.standard_error, value.n) if value is not None and current else (None,) * 3
-    passed = mean is not None and math.isfinite(mean) and condition.holds(mean)
+    passed = mean is not None and math.isfinite(mean) and condition.holds(mean) and not _mostly_undefined(value)
     why = f"{_state(condition, value)}, needs {condition.needs}"
     return Reason(condition.score, condition.comparison, condition.threshold, mean, error, n, passed, why)
 
@@ -276,7 +276,14 @@ def _state(condition: Condition, value: Value | None) -> str:
         return f"is NaN for all {value.undefined} samples" if everywhere else "is NaN"
     if math.isinf(value.mean):
         return "is infinite"
+    if _mostly_undefined(value):
+        return f"is defined for {value.n} of {value.undefined + (value.n or 0)} samples only"
     return f"is {_number(condition, value)}{_sample(value)}"
+
+
+def _mostly_undefined(value: Value | None) -> bool:
+    # A mean over the few samples that are left says nothing of the probe set.
+    return value is not None and value.n is not None and value.undefined > value.n
 
 
 def _number(condition: Condition, value: Value) -> str:

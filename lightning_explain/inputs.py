@@ -117,8 +117,12 @@ def column(tensor: Tensor, like: Tensor) -> Tensor:
     return tensor.view(-1, *[1] * (like.ndim - 1))
 
 
-def require_finite(inputs: Inputs) -> None:
+def require_finite(inputs: Inputs, what: str = "") -> None:
     """Refuse inputs that hold NaN or infinity.
+
+    Args:
+        inputs: The tensors.
+        what: What they are, to stand before their name.
 
     Raises:
         ValueError: If one does; the message names the input and the first bad sample.
@@ -128,5 +132,5 @@ def require_finite(inputs: Inputs) -> None:
         if not finite.all():
             bad = (~finite).nonzero().flatten()
             raise ValueError(
-                f"{name} holds NaN or infinity in {len(bad)} sample(s), the first is sample {int(bad[0])}."
+                f"{what}{name} holds NaN or infinity in {len(bad)} sample(s), the first is sample {int(bad[0])}."
             )

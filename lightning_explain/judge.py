@@ -141,9 +141,9 @@ class Judge:
         for condition in self.gate.conditions:
             near = get_close_matches(condition.score, names, n=1, cutoff=0.85)
             if self._monitor_of(condition.score) is None and near:
-                rank_zero_warn(
-                    f"The gate's {condition.score!r} is no score of an attribution monitor, so the run itself "
-                    f"has to log it, or the gate stays closed. Did you mean {near[0]!r}?"
+                raise MisconfigurationException(
+                    f"The gate's {condition.score!r} is no score of an attribution monitor. Did you mean {near[0]!r}?"
+                    f" Known: {', '.join(names)}."
                 )
 
     def _value(self, score: str, trainer: Trainer) -> Value | None:

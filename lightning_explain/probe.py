@@ -90,7 +90,9 @@ class ProbeSet:
         self._set("inputs", inputs)
         self._set("label", _label(self.label, count))
         self._set("target", _target(self.target, self.label, count))
-        self._set("baseline", resolve_baseline(self.baseline, inputs))
+        baseline = resolve_baseline(self.baseline, inputs)
+        require_finite(baseline, "baseline of ")
+        self._set("baseline", baseline)
         self._set("mask", _mask(self.mask, inputs))
         self._set("names", _names(self.names, count))
         self._set("class_names", None if self.class_names is None else tuple(map(str, self.class_names)))
@@ -124,7 +126,7 @@ class ProbeSet:
         mask: Mask | None = None,
         **fields: Any,
     ) -> ProbeSet:
-        """Draw ``size`` samples of a dataset; no random state of yours moves.
+        """Draw ``size`` samples of a dataset; no global random state moves.
 
         Items are ``input``, ``(input, ..., label)``, or dicts whose label is called ``label``,
         ``labels``, ``target`` or ``y``.

@@ -59,6 +59,9 @@ class Suite:
     _random_maps: dict[str, tuple[Tensor | None, Tensor]] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
+        for what, listed in (("methods", self.methods), ("metrics", self.metrics)):
+            if isinstance(listed, str):
+                raise TypeError(f"{what} is a list of names, got {listed!r}; write [{listed!r}].")
         self._methods = [_method(spec) for spec in self.methods]
         self._metrics = [self._metric(spec) for spec in self.metrics]
         for what, given in (("method", self._methods), ("metric", self._metrics)):
@@ -80,6 +83,8 @@ class Suite:
         sample = self.probe.sample(0)
         with borrowed(model, self.seed):
             problem = self._pose(model, sample, _in_dtype_of(model, sample.inputs))
+            # The model may still be on the CPU: what is learnt of memory and speed here is forgotten.
+            problem = replace(problem, budget=RowBudget(self.budget.max_rows))
             given = outputs(problem)
             resolve_target(self.probe.target, given.expand(len(self.probe), *given.shape[1:]), self.probe.label)
             explainers = tuple(explainer(method, problem, place) for method, place in self._methods)

@@ -149,7 +149,7 @@ class TestWhen:
                     seen.append(chosen.report is not None and chosen.report.validation == chosen.validations)
 
         runs.fit(tmp_path, chosen, Watch(), max_epochs=6, **cadence)
-        assert seen == [(i + 1) % every == 0 for i in range(len(seen))]
+        assert seen == [i % every == 0 for i in range(len(seen))]
         assert len(seen) == {"check_val_every_n_epoch": 3, "val_check_interval": 12}.get(next(iter(cadence), ""), 6)
 
     @pytest.mark.parametrize("entry", ["validate", "test"])
@@ -169,7 +169,8 @@ class TestWhen:
 
     def test_no_validation_at_all(self, tmp_path):
         chosen = monitor(metrics=["drift"])
-        runs.fit(tmp_path, chosen, limit_val_batches=0)
+        with pytest.warns(UserWarning, match="has no validation, so AttributionMonitor never explains"):
+            runs.fit(tmp_path, chosen, limit_val_batches=0)
         assert chosen.report is None
 
     def test_second_fit_of_the_same_objects(self, tmp_path):
@@ -196,6 +197,13 @@ class TestOtherCallbacks:
         runs.fit(tmp_path, monitor(), keep, stop, enable_checkpointing=True)
         assert len(set(keep.best_k_models.values())) == 2
         assert stop.best_score.isfinite()
+
+    def test_callbacks_find_the_score_also_where_only_some_validations_are_explained(self, tmp_path):
+        keep = ModelCheckpoint(tmp_path / "kept", monitor="attribution/saliency/srg", mode="max")
+        stop = EarlyStopping("attribution/saliency/srg", mode="max", patience=50)
+        run, _ = runs.fit(tmp_path, monitor(every_n_validations=2), keep, stop, enable_checkpointing=True)
+        assert run.current_epoch == 3
+        assert keep.best_model_path
 
     def test_resume_continues_the_count_and_the_scales(self, tmp_path):
         runs.fit(tmp_path, monitor(), ModelCheckpoint(tmp_path), enable_checkpointing=True, max_epochs=2)

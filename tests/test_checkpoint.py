@@ -10,7 +10,7 @@ import pytest
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
-from lightning.pytorch.strategies import DDPStrategy
+from processes import TwoProcesses
 from scripted import (
     CLOSED,
     FAILS,
@@ -371,9 +371,8 @@ class DisagreeingModule(Module):
 
 def test_two_processes(tmp_path: Path) -> None:
     gated = checkpoint(tmp_path, monitor="val_loss", save_top_k=-1, save_last=True)
-    strategy = DDPStrategy(process_group_backend="gloo", start_method="spawn", timeout=timedelta(seconds=60))
     callbacks = [DisagreeingMonitor(OPEN), gated]
-    fit(tmp_path, callbacks, DisagreeingModule(), devices=2, strategy=strategy, max_epochs=4)
+    fit(tmp_path, callbacks, DisagreeingModule(), devices=2, strategy=TwoProcesses(), max_epochs=4)
     assert [(verdict["step"], verdict["open"]) for verdict in verdicts(tmp_path)] == [
         (2, True),
         (4, False),

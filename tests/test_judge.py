@@ -240,7 +240,7 @@ def test_same_name_twice(tmp_path: Path) -> None:
 
 def test_a_slip_in_the_monitors_name_is_suspected(tmp_path: Path) -> None:
     gated = checkpoint(tmp_path, gate="attributions/saliency/srg > 1")
-    with pytest.warns(UserWarning, match=f"Did you mean '{SRG}'"):
+    with pytest.raises(MisconfigurationException, match=f"Did you mean '{SRG}'"):
         fit(tmp_path, [AttributionMonitor(OPEN), gated])
     assert steps(tmp_path) == []
 

@@ -1,6 +1,5 @@
 """Two processes on gloo: the same scores on both, and an error on one ends both at once. Run as a script."""
 
-import datetime
 import tempfile
 from dataclasses import dataclass
 
@@ -9,7 +8,7 @@ import runs
 import torch
 import torch.distributed as dist
 from lightning.pytorch.callbacks import ModelCheckpoint
-from lightning.pytorch.strategies import DDPStrategy
+from processes import TwoProcesses
 
 from lightning_explain import AttributionMonitor
 from lightning_explain.attribution.methods import Method
@@ -28,11 +27,10 @@ class FailsOnOneRank(Method):
 
 
 def train(folder, monitor):
-    strategy = DDPStrategy(process_group_backend="gloo", start_method="spawn", timeout=datetime.timedelta(seconds=40))
     keep = ModelCheckpoint(folder, monitor="attribution/saliency/srg", mode="max")
     callbacks = [monitor, keep] if "saliency" in monitor.methods else [monitor]
     run = runs.trainer(
-        folder, *callbacks, devices=2, strategy=strategy, enable_checkpointing=len(callbacks) > 1, max_epochs=2
+        folder, *callbacks, devices=2, strategy=TwoProcesses(), enable_checkpointing=len(callbacks) > 1, max_epochs=2
     )
     run.fit(runs.Module(), *runs.loaders())
     return run

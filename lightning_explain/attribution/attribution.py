@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from torch import Tensor
 
@@ -28,14 +28,14 @@ class Attribution:
         keyed: Whether the inputs were a dict.
     """
 
-    point: Point
+    point: Point = field(repr=False)
     names: tuple[str, ...]
     method: str
     place: Place
-    target: Tensor | None
-    outputs: Tensor
-    delta: Tensor | None = None
-    span: Tensor | None = None
+    target: Tensor | None = field(repr=False)
+    outputs: Tensor = field(repr=False)
+    delta: Tensor | None = field(default=None, repr=False)
+    span: Tensor | None = field(default=None, repr=False)
     keyed: bool = False
 
     @property

@@ -13,6 +13,7 @@ Body = Callable[[slice], None]
 FIRST_ROWS = 2
 FIRST_CHUNK = 32
 LARGEST_CHUNK = 1024
+LARGEST_CHUNK_ON_CPU = 256
 SHARE_OF_MEMORY = 0.25
 TRIALS = 3
 STILL_FAST = 0.9
@@ -113,8 +114,10 @@ class RowBudget:
 
 def _first_chunk(footprint: Footprint, rows: int) -> _Chunk:
     memory = available(footprint.device)
-    fitting = LARGEST_CHUNK if memory is None else int(SHARE_OF_MEMORY * memory * rows / max(footprint.bytes, 1))
-    largest = max(1, min(LARGEST_CHUNK, fitting))
+    # On a CPU more rows bring nothing, and a busy moment must not lead there.
+    most = LARGEST_CHUNK_ON_CPU if footprint.device.type == "cpu" else LARGEST_CHUNK
+    fitting = most if memory is None else int(SHARE_OF_MEMORY * memory * rows / max(footprint.bytes, 1))
+    largest = max(1, min(most, fitting))
     return _Chunk(min(FIRST_CHUNK, largest), largest=largest)
 
 

@@ -203,9 +203,11 @@ def explainer(method: str | Method, problem: Problem, place: Place | None = None
 
     Raises:
         ValueError: If the method is unknown, or two places are named.
-        TypeError: If ``method`` is neither a name nor a method.
+        TypeError: If ``method`` is neither a name nor a method, or ``place`` is no place.
     """
     chosen, named = parse(method)
+    if place is not None and not hasattr(place, "variable"):
+        raise TypeError(f"A place is Input(), Layer(name) or Neuron(name, index), got {place!r}.")
     if place is not None and named is not None and str(place) != str(named):
         raise ValueError(f"The method {method!r} names a place, and place={place!r} another; leave one out.")
     place = place or named or chosen.place() or Layer(last_convolution(problem))

@@ -46,7 +46,7 @@ def output(model: nn.Module, inputs: Inputs, forward: Forward = call) -> Tensor:
     if found.ndim == 0 or found.shape[0] != rows:
         raise ValueError(
             f"The model gave an output of shape {tuple(found.shape)} for {rows} samples;"
-            " expected one row per sample, the batch dimension first."
+            " expected one row per sample, the batch dimension first (squeeze(-1) instead of squeeze(), perhaps)."
         )
     return found
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
@@ -42,7 +42,7 @@ class Score:
     standard_error: float
     n: int
     undefined: int
-    per_sample: tuple[float, ...]
+    per_sample: tuple[float, ...] = field(repr=False)
     higher_is_better: bool | None = None
 
     @classmethod

@@ -24,7 +24,7 @@ from lightning_explain import (
     explain,
 )
 from lightning_explain.attribution import budget
-from lightning_explain.attribution.budget import FIRST_CHUNK, LARGEST_CHUNK, RowBudget
+from lightning_explain.attribution.budget import FIRST_CHUNK, LARGEST_CHUNK_ON_CPU, RowBudget
 from lightning_explain.attribution.methods import Method
 from lightning_explain.attribution.place import Place
 
@@ -73,7 +73,7 @@ def test_chunks_grow_while_that_pays(clock: Callable[[float, float], Clock]) -> 
     free = clock(1.0, 1e-6)
     RowBudget().run(20_000, "forward", free.body)
     assert free.chunks[:2] == [2, FIRST_CHUNK]
-    assert set(free.chunks[-4:-1]) == {LARGEST_CHUNK}
+    assert set(free.chunks[-4:-1]) == {LARGEST_CHUNK_ON_CPU}
     assert all(b in {a, 2 * a} for a, b in zip(free.chunks[1:], free.chunks[2:-1], strict=False))
 
 
@@ -107,7 +107,7 @@ def test_a_slow_moment_does_not_end_the_growing(clock: Callable[[float, float], 
         made.now += 50.0 * (len(made.chunks) % 3 == 0)
 
     RowBudget().run(20_000, "forward", disturbed)
-    assert max(made.chunks) == LARGEST_CHUNK
+    assert max(made.chunks) == LARGEST_CHUNK_ON_CPU
 
 
 def test_no_chunk_takes_more_than_its_share_of_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -142,7 +142,7 @@ def test_kinds_learn_by_themselves(clock: Callable[[float, float], Clock]) -> No
     made.chunks.clear()
     rows.run(FIRST_CHUNK + 2, "backward", made.body)
     rows.run(5000, "forward", made.body)
-    assert made.chunks[:3] == [2, FIRST_CHUNK, LARGEST_CHUNK]
+    assert made.chunks[:3] == [2, FIRST_CHUNK, LARGEST_CHUNK_ON_CPU]
 
 
 @pytest.mark.parametrize(
