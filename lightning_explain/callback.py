@@ -131,11 +131,12 @@ class AttributionMonitor(Callback):
 
     @override
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._prepare(trainer, pl_module)  # where the parameters came with configure_model
+        if is_materialized(pl_module):  # lazy ones get their shapes, and random values, from the first batch
+            self._prepare(trainer, pl_module)  # where the parameters came with configure_model
 
     @override
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if trainer.enable_validation and self._suite.measures("drift"):
+        if trainer.enable_validation and self._prepared and self._suite.measures("drift"):
             # What the first validation is compared with; after a resume, the model that was saved.
             with self._clock.running():
                 self._previous = self._attempt(trainer, lambda: self._suite.explain(pl_module, self._inputs(trainer)))

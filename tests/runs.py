@@ -70,6 +70,9 @@ class Module(L.LightningModule):
     def test_step(self, batch, index):
         self.validation_step(batch, index)
 
+    def predict_step(self, batch, _):
+        return self(batch[0])
+
     def configure_optimizers(self):
         return torch.optim.SGD(self.parameters(), lr=self.lr, momentum=0.9)
 

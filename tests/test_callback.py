@@ -272,6 +272,9 @@ class TestErrors:
             ({"methods": ["integrated_gradient"]}, "Did you mean 'integrated_gradients'"),
             ({"methods": []}, "at least one method"),
             ({"methods": [3]}, "A method is a name or a Method"),
+            ({"methods": "saliency"}, r"methods is a list of names, got 'saliency'; write \['saliency'\]"),
+            ({"methods": "saliency", "metrics": None}, "methods is a list of names"),
+            ({"metrics": "srg"}, "metrics is a list of names"),
             ({"metrics": ["deletion"]}, "No metric 'deletion'. Did you mean 'deletion_auc'"),
             ({"metrics": ["srg", "srg"]}, "can be there once"),
             ({"probe": runs.probe(mask=None), "metrics": ["relevance_mass"]}, "needs a mask"),
@@ -324,6 +327,15 @@ class TestErrors:
 
         with pytest.raises(MisconfigurationException, match=r"does not depend differentiably on input"):
             runs.fit(tmp_path, monitor(), module=Rounding)
+
+    def test_a_probe_that_the_model_cannot_take(self, tmp_path):
+        probe = ProbeSet.from_tensors(torch.rand(3, 5, 8, 8), label=torch.arange(3))
+        with pytest.raises(MisconfigurationException, match=r"cannot be run on the probe set, .* \[\(3, 5, 8, 8\)\]"):
+            runs.fit(tmp_path, monitor(probe=probe, metrics=["srg"]))
+
+    def test_nothing_is_asked_of_a_run_that_only_predicts(self, tmp_path):
+        run = runs.trainer(tmp_path, monitor(methods=["grad_cam@nowhere"]))
+        assert run.predict(runs.Module(), runs.loaders()[1]) is not None
 
     def test_integer_inputs(self, tmp_path):
         with pytest.raises(MisconfigurationException, match=r"int64 values.*place=Layer"):

@@ -380,3 +380,17 @@ def test_two_processes(tmp_path: Path) -> None:
         (8, True),
     ]
     assert steps(tmp_path) == [2, 8]
+
+
+def test_a_new_run_begins_its_verdicts_anew_and_a_resumed_one_continues_them(tmp_path: Path) -> None:
+    fit(tmp_path, [AttributionMonitor(OPEN), checkpoint(tmp_path, save_top_k=-1)], max_epochs=2)
+    first = verdicts(tmp_path)
+    saved = sorted(tmp_path.rglob("*.ckpt"))[0]
+    resumed = {"ckpt_path": str(saved)}
+    trainer = fit(tmp_path, [AttributionMonitor(OPEN), checkpoint(tmp_path, save_top_k=-1)], max_epochs=3, **resumed)
+    steps_of = [verdict["step"] for verdict in verdicts(tmp_path)]
+    assert steps_of == sorted(set(steps_of))
+    assert steps_of[: len(first)] == [verdict["step"] for verdict in first]
+    assert steps_of[-1] == trainer.global_step
+    fit(tmp_path, [AttributionMonitor(OPEN), checkpoint(tmp_path, save_top_k=-1)], max_epochs=2)
+    assert [verdict["step"] for verdict in verdicts(tmp_path)] == [verdict["step"] for verdict in first]

@@ -199,3 +199,12 @@ def test_gate_loads_no_tensors() -> None:
     code = "import sys, lightning_explain.gate as g; print({'torch', 'numpy', 'lightning'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_a_mean_over_the_few_samples_that_are_left_refuses() -> None:
+    gate = Gate.parse("attribution/saliency/srg >= 0")
+    for undefined, passed in ((15, True), (16, True), (17, False), (31, False)):
+        value = Value(1.0, 0.1, 32 - undefined, undefined)
+        verdict = gate.judge({"attribution/saliency/srg": value}, step=1, validation=1)
+        assert verdict.open == passed
+    assert "is defined for 1 of 32 samples only" in verdict.sentence

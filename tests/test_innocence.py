@@ -69,6 +69,14 @@ class Habits(runs.Module):
         return self.net(x + 0.01 * noise) + bias + self.average + 0.01 * len(self.history["shapes"])
 
 
+class Lazy(runs.Module):
+    """Gets its parameters with the first batch, at random."""
+
+    def __init__(self):
+        super().__init__()
+        self.net.head = nn.LazyLinear(runs.CLASSES)
+
+
 METHODS = ["integrated_gradients", "grad_cam", SmoothGrad(n_samples=3), Occlusion(), ("saliency", Layer("net.conv1"))]
 
 SETTINGS = {
@@ -83,6 +91,7 @@ SETTINGS = {
     "deterministic": {"deterministic": True},
     "every second epoch": {"check_val_every_n_epoch": 2, "max_epochs": 4},
     "no sanity check": {"num_sanity_val_steps": 0},
+    "lazy parameters": {"module": Lazy},
     "state in attributes": {"module": Habits, "num_sanity_val_steps": 0},
 }
 

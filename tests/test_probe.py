@@ -359,3 +359,8 @@ def test_every_class_is_there_as_often_as_it_can_be(size: int, classes: int, see
     assert len(probe) == size
     fewest = counts[counts < there]  # of classes that have more to give
     assert fewest.numel() == 0 or counts.max() <= fewest.min() + 1
+
+
+def test_a_baseline_that_is_not_finite_is_refused() -> None:
+    with pytest.raises(ValueError, match="baseline of input holds NaN or infinity in 2 sample"):
+        ProbeSet.from_tensors(torch.rand(2, 3), baseline=float("nan"))

@@ -284,3 +284,8 @@ def test_methods_of_the_users_may_forget_to_detach() -> None:
     found = explain(mlp(), X, Weight()).values
     assert torch.equal(found, X)
     assert not found.requires_grad
+
+
+def test_a_place_is_no_name() -> None:
+    with pytest.raises(TypeError, match=r"A place is Input\(\), Layer\(name\) or Neuron\(name, index\), got 'conv1'"):
+        explain(nn.Linear(2, 2), torch.ones(1, 2), "saliency", place="conv1")
