@@ -26,6 +26,7 @@ from lightning_explain.suite import MethodSpec, MetricSpec, Suite
 
 T = TypeVar("T")
 
+CHECKPOINT_KEY = "lightning_explain"
 UNSUPPORTED_STRATEGIES = ("FSDPStrategy", "DeepSpeedStrategy")
 
 
@@ -163,24 +164,24 @@ class AttributionMonitor(Callback):
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._publish(trainer)
 
-    @property
+    # Not state_dict: two stateful callbacks with one name would be refused by Lightning, before setup could say why.
     @override
-    def state_key(self) -> str:
-        return self._generate_state_key(name=self.name)
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        state = {"validations": self.validations, "probe": self.probe.identity, "scales": self._gallery.scales}
+        checkpoint.setdefault(CHECKPOINT_KEY, {})[self.name] = state
 
     @override
-    def state_dict(self) -> dict[str, Any]:
-        return {"validations": self.validations, "probe": self.probe.identity, "scales": self._gallery.scales}
-
-    @override
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.validations = state_dict["validations"]
-        if state_dict["probe"] == self.probe.identity:
-            self._gallery.scales = dict(state_dict["scales"])
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        state = checkpoint.get(CHECKPOINT_KEY, {}).get(self.name)
+        if state is None:
+            return
+        self.validations = state["validations"]
+        if state["probe"] == self.probe.identity:
+            self._gallery.scales = dict(state["scales"])
         else:
             rank_zero_warn(
                 f"The run is resumed with another probe set ({self.probe.identity}) than it was saved with"
-                f" ({state_dict['probe']}): scores and pictures before and after cannot be compared."
+                f" ({state['probe']}): scores and pictures before and after cannot be compared."
             )
 
     def _make_suite(self, pl_module: nn.Module | None) -> Suite:
