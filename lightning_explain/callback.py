@@ -93,7 +93,7 @@ class AttributionMonitor(Callback):
         self.forward, self.prog_bar, self.seed = forward, tuple(prog_bar), seed
         self.validations = 0
         self.report: Report | None = None
-        self.examination: Examination | None = None
+        self._examination: Examination | None = None
         self._budget = RowBudget(max_rows)
         self._gallery = Gallery(name, max_pictures)
         self._suite = self._make_suite(None)
@@ -218,14 +218,14 @@ class AttributionMonitor(Callback):
     def _examine(self, trainer: Trainer, pl_module: LightningModule, previous: Maps | None) -> None:
         self._prepare(trainer, pl_module)
         with self._clock.running():
-            self.examination = self._attempt(
+            self._examination = self._attempt(
                 trainer, lambda: self._suite.run(pl_module, self._inputs(trainer), previous)
             )
         names = self._suite.score_names(self.name)
-        scores = {} if self.examination is None else self.examination.scores(self.name)
+        scores = {} if self._examination is None else self._examination.scores(self.name)
         self.report = Report(self.validations, trainer.global_step, scores) if scores else None
-        if self.examination is not None and trainer.state.fn == "fit":
-            self._previous = self.examination.maps
+        if self._examination is not None and trainer.state.fn == "fit":
+            self._previous = self._examination.maps
         # NaN for what failed: a callback that monitors a score would crash on a missing one.
         values = {name: scores[name].mean if scores else float("nan") for name in names}
         for name, value in values.items():
@@ -235,7 +235,7 @@ class AttributionMonitor(Callback):
 
     def _publish(self, trainer: Trainer) -> None:
         """Draw the examination of this validation, and say what it cost; its scalars are written by now."""
-        examination, self.examination = self.examination, None
+        examination, self._examination = self._examination, None
         if examination is None:
             return
         step = validation_step_axis(trainer)
