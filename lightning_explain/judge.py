@@ -72,12 +72,15 @@ class Judge:
         self._require_own_name(trainer)
         if not trainer.enable_validation:
             rank_zero_warn(f"This run has no validation, so the gate {self.gate.texts} will never open.")
-        if is_materialized(pl_module):
-            self.check(trainer, pl_module)
+        self.check(trainer, pl_module)
 
     def check(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Check every name that a monitor answers for, if that was not done in ``setup``."""
-        if self._checked:
+        """Check every name that a monitor answers for, once the module has its parameters.
+
+        That is in ``setup``; after ``configure_model`` in ``on_fit_start``; for lazy parameters, which only the first
+        batch makes, at the first validation.
+        """
+        if self._checked or not is_materialized(pl_module):
             return
         self._checked = True
         for monitor in self._monitors:
@@ -98,6 +101,7 @@ class Judge:
         Returns:
             The verdict.
         """
+        self.check(trainer, trainer.lightning_module)
         values = {condition.score: self._value(condition.score, trainer) for condition in self.gate.conditions}
         known = {score: value for score, value in values.items() if value is not None}
         verdict = self.gate.judge(known, step=trainer.global_step, validation=self.validation)

@@ -12,7 +12,16 @@ import torchmetrics
 from lightning.pytorch.callbacks import WeightAveraging
 from torch import nn
 
-from lightning_explain import AttributionMonitor, GradCAM, IntegratedGradients, Layer, Occlusion, SmoothGrad
+from lightning_explain import (
+    AttributionCheckpoint,
+    AttributionMonitor,
+    AttributionStopping,
+    GradCAM,
+    IntegratedGradients,
+    Layer,
+    Occlusion,
+    SmoothGrad,
+)
 from lightning_explain.attribution.methods import Method
 
 
@@ -167,3 +176,15 @@ class TestInnocence:
         runs.fit(tmp_path, AttributionMonitor(probe, methods=METHODS))
         assert torch.equal(before, probe.inputs)
         assert "identity" in vars(probe) or probe.identity
+
+    def test_a_gate_leaves_lazy_parameters_to_the_first_batch(self, tmp_path):
+        def gated():
+            gate = "attribution/saliency/srg >= -2"
+            monitor = AttributionMonitor(runs.probe(), methods=["saliency"], metrics=["srg"])
+            return monitor, AttributionCheckpoint(tmp_path / "gated", gate=gate), AttributionStopping(gate, name="stop")
+
+        settings = {"module": Lazy, "num_sanity_val_steps": 0, "enable_checkpointing": True, "logger": False}
+        callbacks = gated()
+        with_gates = traced(tmp_path, *callbacks, **settings)
+        assert different(traced(tmp_path, **settings), with_gates) == []
+        assert callbacks[1].verdict.open

@@ -38,7 +38,14 @@ def test_every_other_block_runs(block):
     watermark = torch.zeros(10, 10, dtype=torch.bool)
     watermark[:3] = True
     given = {"val_set": TensorDataset(images, labels), "watermark": watermark, "model": Pictures()}
-    exec(block, known | given | {"images": images[:4], "labels": labels[:4]})
+    made = known | given | {"images": images[:4], "labels": labels[:4]}
+    exec(block, made)
+    if "probe =" in block:
+        assert len(made["probe"]) == 32
+        assert made["monitor"].probe is made["probe"]
+    if "attribution =" in block:
+        assert made["attribution"].values.shape == (4, 3, 10, 10)
+        assert made["attribution"].delta.abs().max() < 0.1
 
 
 @pytest.mark.parametrize("name", [*METHODS, *METRICS])
