@@ -31,14 +31,17 @@ class Snapshot:
     def of(cls, model: nn.Module) -> Snapshot:
         """Take down what is reachable from the modules' attributes through containers.
 
+        Containers are taken down with what they hold, tensors with their values only where they are buffers or
+        attributes themselves: the outputs that a module collects over a validation may be as large as its data.
         Parameters are left out, and so is what other objects keep to themselves.
 
         Returns:
             The snapshot.
         """
         seen: dict[int, object] = {}
-        found = [thing for module in model.modules() for thing in _reachable(vars(module), seen)]
-        return cls([restore for thing in found if (restore := _restore(thing)) is not None])
+        held = [thing for module in model.modules() for thing in _reachable(vars(module), seen)]
+        tensors = {id(tensor): tensor for module in model.modules() for tensor in _own_tensors(module)}
+        return cls([restore for thing in (*held, *tensors.values()) if (restore := _restore(thing)) is not None])
 
     def restore(self) -> None:
         """Put everything back."""
@@ -51,7 +54,7 @@ def _reachable(root: object, seen: dict[int, object]) -> Iterator[object]:
     waiting = [root]
     while waiting:
         found = waiting.pop()
-        if id(found) in seen:
+        if id(found) in seen or isinstance(found, Tensor):
             continue
         seen[id(found)] = found  # kept alive: else another object could get its number
         yield found
@@ -59,6 +62,11 @@ def _reachable(root: object, seen: dict[int, object]) -> Iterator[object]:
             waiting.extend(found.values())
         elif isinstance(found, (list, tuple, set, deque)):
             waiting.extend(found)
+
+
+def _own_tensors(module: nn.Module) -> Iterator[Tensor]:
+    yield from module.buffers(recurse=False)
+    yield from (value for value in vars(module).values() if isinstance(value, Tensor))
 
 
 def _restore(thing: object) -> Restore | None:
@@ -89,11 +97,10 @@ def _rewrite(tensor: Tensor, value: Tensor) -> None:
         tensor.copy_(value)
 
 
-# The first that fits; what is none of these (a parameter, a number, somebody's object) is left alone.
+# The first that fits; what is none of these (a number, somebody's object) is left alone.
 _MAKERS: list[tuple[type | tuple[type, ...], Callable[[Any], Restore | None]]] = [
     (dict, lambda held: partial(_refill_dict, held, dict(held))),
     ((list, set, deque), lambda held: partial(_refill, held, list(held))),
-    (nn.Parameter, lambda _: None),
     (Tensor, lambda tensor: partial(_rewrite, tensor, tensor.detach().clone())),
     (torch.Generator, lambda generator: partial(generator.set_state, generator.get_state())),
     (random.Random, lambda generator: partial(generator.setstate, generator.getstate())),

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from lightning_explain.attribution.guard import borrowed
+from lightning_explain.attribution.memory import Footprint
 from lightning_explain.attribution.snapshot import Snapshot
 
 
@@ -82,3 +83,16 @@ def test_an_embedding_with_a_largest_norm_keeps_its_weights():
         model(torch.arange(3))
         assert not torch.equal(model.weight, before)
     assert torch.equal(model.weight, before)
+
+
+def test_what_validation_steps_collected_is_not_copied():
+    keeper = Keeper()
+    keeper.outputs = [torch.zeros(1000) for _ in range(5)]
+    keeper.by_name = {"logits": [torch.zeros(1000)]}
+    collected = list(keeper.outputs)
+    with Footprint() as footprint:
+        snapshot = Snapshot.of(keeper)
+    assert footprint.bytes == keeper.mean.nbytes + keeper.plain.nbytes
+    keeper.outputs.clear()
+    snapshot.restore()
+    assert all(a is b for a, b in zip(keeper.outputs, collected, strict=True))
