@@ -24,12 +24,13 @@ def default_methods(module: nn.Module | None) -> Sequence[MethodSpec]:
 
 
 def default_metrics(probe: ProbeSet, methods: Sequence[MethodSpec]) -> Sequence[MetricSpec]:
-    """All metrics that can score one of the methods on this probe set.
+    """The metrics that say most for their rows, of those that can score one of the methods on this probe set.
 
     Returns:
         Names.
     """
+    chosen = [name for name, metric in METRICS.items() if metric.default]
     if isinstance(methods, str):
-        return list(METRICS)  # the suite says what is wrong
-    chosen = [parse(spec[0] if isinstance(spec, tuple) else spec)[0] for spec in methods]
-    return [name for name, metric in METRICS.items() if any(metric.missing(m, Input(), probe) is None for m in chosen)]
+        return chosen  # the suite says what is wrong
+    known = [parse(spec[0] if isinstance(spec, tuple) else spec)[0] for spec in methods]
+    return [name for name in chosen if any(METRICS[name]().missing(m, Input(), probe) is None for m in known)]

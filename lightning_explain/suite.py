@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
@@ -16,16 +16,16 @@ from lightning_explain.attribution.features import FeatureSpace
 from lightning_explain.attribution.guard import borrowed
 from lightning_explain.attribution.methods import Method
 from lightning_explain.attribution.model import Forward, call
-from lightning_explain.attribution.place import Place
+from lightning_explain.attribution.place import Layer, Place
 from lightning_explain.attribution.problem import Problem
 from lightning_explain.attribution.target import probability_readout, resolve_target
 from lightning_explain.examination import Examination, Explained, Maps
 from lightning_explain.inputs import Inputs, is_continuous, leaves, rebuild
 from lightning_explain.metrics import METRICS, AttributionMetric, Score
 from lightning_explain.metrics.evaluation import Evaluation, RandomEvaluation
-from lightning_explain.metrics.localisation import RegionMetric
-from lightning_explain.metrics.mprt import MPRT, randomised
+from lightning_explain.metrics.localisation.region import RegionMetric
 from lightning_explain.metrics.perturbation import Perturbations
+from lightning_explain.metrics.randomisation.parameters import randomised
 from lightning_explain.probe import ProbeSet
 
 MethodSpec: TypeAlias = str | Method | tuple[str | Method, Place]
@@ -105,7 +105,7 @@ class Suite:
             Names, ``prefix/method/metric``.
         """
         own = [f"{prefix}/{e.name}/{m.name}" for e in self.explainers for m in self._applying(e)]
-        random = [f"{prefix}/random{place}/{m.name}" for place in self._places() for m in self._yardsticks()]
+        random = [f"{prefix}/random{place}/{m.name}" for place in self._places() for m in self._yardsticks(place)]
         return (*own, *random)
 
     def measures(self, metric: str) -> bool:
@@ -130,13 +130,20 @@ class Suite:
             problem = self._pose(model, self.probe, inputs)
             return {chosen.name: self._features(chosen, problem, chosen(problem)).cpu() for chosen in self.explainers}
 
-    def run(self, model: nn.Module, inputs: Inputs | None = None, previous: Maps | None = None) -> Examination:
+    def run(
+        self,
+        model: nn.Module,
+        inputs: Inputs | None = None,
+        previous: Maps | None = None,
+        best: Maps | None = None,
+    ) -> Examination:
         """Explain the probe set and score it. The model is left exactly as it was.
 
         Args:
             model: The module.
             inputs: The probe set's inputs, in the dtype that the model wants; None: as they are.
             previous: The attributions at the validation before.
+            best: The attributions at the best validation so far.
 
         Returns:
             Attributions and scores.
@@ -144,39 +151,57 @@ class Suite:
         with borrowed(model, self.seed):
             problem = self._pose(model, self.probe, inputs)
             readout = probability_readout(outputs(problem), problem.target)
-            perturbations = {
-                str(place): Perturbations(replace(problem, place=place), readout, seed=self.seed)
-                for place in self._places()
+            # One problem for each place: methods and metrics share what it remembers.
+            problems = {str(place): problem.at(place) for place in self._every_place()}
+            attributions = {e.name: e(problems[str(e.place)]) for e in self.explainers}
+            judged = {
+                str(place): Perturbations(problems[str(place)], readout, seed=self.seed) for place in self._places()
+            }
+            yardsticks = {f"random{place}": self._yardstick(removals) for place, removals in judged.items()}
+            maps = {
+                e.name: judged[str(self._spaces[e.name])].features.gather(attributions[e.name].point)
+                for e in self.explainers
             }
             explained = tuple(
-                self._explain(
-                    chosen, problem, perturbations[str(self._spaces[chosen.name])], (previous or {}).get(chosen.name)
+                self._explained(
+                    Evaluation(
+                        explainer=chosen,
+                        problem=problems[str(chosen.place)],
+                        attribution=attributions[chosen.name],
+                        perturbations=judged[str(self._spaces[chosen.name])],
+                        mask=self._mask(judged[str(self._spaces[chosen.name])]),
+                        label=self.probe.label,
+                        previous=(previous or {}).get(chosen.name),
+                        best=(best or {}).get(chosen.name),
+                        randomised=self._randomised(chosen, problems[str(chosen.place)]),
+                        others=self._others(chosen, maps),
+                    ),
+                    yardsticks[f"random{self._spaces[chosen.name]}"],
                 )
                 for chosen in self.explainers
             )
-            yardstick = {
-                f"random{place}": _score(self._yardsticks(), RandomEvaluation(removals, self.seed))
-                for place, removals in perturbations.items()
-            }
-        return Examination(explained, {name: scores for name, scores in yardstick.items() if scores})
+        return Examination(explained, {name: scores for name, scores in yardsticks.items() if scores})
 
-    def _explain(
-        self, chosen: Explainer, problem: Problem, perturbations: Perturbations, previous: Tensor | None
-    ) -> Explained:
+    def _explained(self, evaluation: Evaluation, yardstick: Mapping[str, Score]) -> Explained:
+        chosen, readout = evaluation.explainer, evaluation.perturbations.readout
         metrics = list(self._applying(chosen))
-        evaluation = Evaluation(
-            explainer=chosen,
-            problem=problem,
-            attribution=chosen(problem),
-            perturbations=perturbations,
-            mask=self._mask(perturbations.features, problem),
-            previous=previous,
-            randomised=self._randomised(chosen, problem) if any(isinstance(m, MPRT) for m in metrics) else None,
-        )
         scores = _score(metrics, evaluation)
+        for metric in metrics:
+            if metric.name in yardstick:
+                scores[metric.name] = scores[metric.name].against(yardstick[metric.name], metric.perfect(readout))
         return Explained(chosen.name, _on_cpu(evaluation.attribution), evaluation.scores.cpu(), scores)
 
-    def _randomised(self, chosen: Explainer, problem: Problem) -> Tensor:
+    def _yardstick(self, removals: Perturbations) -> dict[str, Score]:
+        metrics = self._yardsticks(removals.problem.place)
+        return _score(metrics, RandomEvaluation(removals, self._mask(removals), self.seed))
+
+    def _others(self, chosen: Explainer, maps: Maps) -> Maps:
+        here = str(self._spaces[chosen.name])
+        return {name: of for name, of in maps.items() if name != chosen.name and str(self._spaces[name]) == here}
+
+    def _randomised(self, chosen: Explainer, problem: Problem) -> Tensor | None:
+        if not any(metric.randomises for metric in self._applying(chosen)):
+            return None
         target, maps = self._random_maps.get(chosen.name, (None, None))
         if maps is None or not _same(target, problem.target):  # a predicted target changes as the model learns
             with randomised(problem.model, self.seed):
@@ -200,10 +225,9 @@ class Suite:
         at = replace(problem, place=self._spaces[chosen.name])
         return FeatureSpace.of(at.z, at.place.channel_dim).gather(attribution.point)
 
-    def _mask(self, features: FeatureSpace, problem: Problem) -> Tensor | None:
-        mask = self.probe.mask
-        point = problem.z
-        if mask is None or features.shapes != tuple(tuple(leaf.shape[1:]) for leaf in point):
+    def _mask(self, removals: Perturbations) -> Tensor | None:
+        mask, features, point = self.probe.mask, removals.features, removals.problem.z
+        if mask is None or isinstance(removals.problem.place, Layer):
             return None
         laid = mask.to(point[0].device)
         laid = laid.unsqueeze(1) if point[0].ndim > laid.ndim else laid
@@ -231,8 +255,14 @@ class Suite:
             if metric.missing(chosen.method, self._spaces[chosen.name], self.probe) is None
         )
 
-    def _yardsticks(self) -> list[AttributionMetric]:
-        return [metric for metric in self._metrics if metric.yardstick]
+    def _yardsticks(self, place: Place) -> list[AttributionMetric]:
+        living = [chosen for chosen in self.explainers if str(self._spaces[chosen.name]) == str(place)]
+        applying = {metric.name for chosen in living for metric in self._applying(chosen)}
+        return [metric for metric in self._metrics if metric.yardstick and metric.name in applying]
+
+    def _every_place(self) -> list[Place]:
+        places = [*(chosen.place for chosen in self.explainers), *self._spaces.values()]
+        return list({str(place): place for place in places}.values())
 
     def _places(self) -> list[Place]:
         return list({str(place): place for place in self._spaces.values()}.values())

@@ -20,7 +20,7 @@ from lightning_explain.metrics import (
     RelevanceMass,
     RelevanceRank,
 )
-from lightning_explain.metrics.mprt import randomised
+from lightning_explain.metrics.randomisation.parameters import randomised
 from lightning_explain.suite import Suite
 
 N = 5

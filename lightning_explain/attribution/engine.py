@@ -48,21 +48,13 @@ class Explainer:
         """Whether the result is a map of a layer, upsampled to the input."""
         return self.method.coarse and isinstance(self.place, Layer)
 
-    def at_place(self, problem: Problem) -> Problem:
-        """The same problem at this place.
-
-        Returns:
-            The problem.
-        """
-        return replace(problem, place=self.place)
-
     def __call__(self, problem: Problem) -> Attribution:
         """Explain the samples of ``problem``, at this explainer's place.
 
         Returns:
             The attributions, with the convergence delta if the method is complete.
         """
-        problem = self.at_place(problem)
+        problem = problem.at(self.place)
         point = tuple(leaf.detach() for leaf in self.method(problem))
         delta, span = self._delta(problem, point)
         attribution = Attribution(
@@ -173,7 +165,12 @@ def pose(
         forward=forward,
         budget=budget or RowBudget(),
     )
-    return problem if target is None else replace(problem, target=resolve_target(target, outputs(problem), label))
+    if target is None:
+        return problem
+    given = outputs(problem)
+    posed = replace(problem, target=resolve_target(target, given, label))
+    posed.remembered("outputs", lambda: given)
+    return posed
 
 
 def outputs(problem: Problem) -> Tensor:
@@ -182,6 +179,10 @@ def outputs(problem: Problem) -> Tensor:
     Returns:
         A tensor (n, ...), detached.
     """
+    return problem.remembered("outputs", lambda: _outputs(problem))
+
+
+def _outputs(problem: Problem) -> Tensor:
     parts: list[Tensor] = []
 
     def body(chunk: slice) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,8 @@ from lightning_explain.inputs import Inputs, Point, batch_size, column, is_conti
 
 Points: TypeAlias = Callable[[Tensor, Tensor], Point]
 """(rows, copies) -> the variable, with a row for each pair of a sample and a copy number."""
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +45,7 @@ class Problem:
     readout: Readout = "raw"
     forward: Forward = call
     budget: RowBudget = field(default_factory=RowBudget)
+    _memory: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False)
 
     @property
     def samples(self) -> int:
@@ -86,6 +89,20 @@ class Problem:
         """The score at the baseline, (n,)."""
         return self.values(1, lambda rows, _: _pick(self.z0, rows))[:, 0]
 
+    def remembered(self, key: Hashable, compute: Callable[[], T]) -> T:
+        """Compute something once for this problem: what methods and metrics ask for alike.
+
+        Args:
+            key: What it is.
+            compute: Makes it.
+
+        Returns:
+            What ``compute`` gave, the first time.
+        """
+        if key not in self._memory:
+            self._memory[key] = compute()
+        return self._memory[key]  # type: ignore[no-any-return]
+
     def select(self, rows: Tensor) -> Problem:
         """The same problem for the samples ``rows`` (with repetition, if they repeat).
 
@@ -102,6 +119,30 @@ class Problem:
             A problem with as many samples.
         """
         return replace(self, inputs=inputs)
+
+    def at(self, place: Place) -> Problem:
+        """The same problem at another place.
+
+        Returns:
+            A problem that knows the outputs already, if this one does; this one, if it is there.
+        """
+        if place == self.place:
+            return self
+        other = replace(self, place=place)
+        if "outputs" in self._memory:
+            other.remembered("outputs", lambda: self._memory["outputs"])
+        return other
+
+    def reading(self, readout: Readout) -> Problem:
+        """The same problem, the explained number read in another way.
+
+        Returns:
+            A problem that knows the variable already, if this one does.
+        """
+        other = replace(self, readout=readout)
+        # Where cached properties keep their values.
+        vars(other).update({key: value for key, value in vars(self).items() if key in {"z", "z0", "difference"}})
+        return other
 
     def values(self, copies: int, points: Points) -> Tensor:
         """The score of ``copies`` points for each sample.

@@ -8,7 +8,7 @@ from torch import Tensor
 from lightning_explain.probe import TARGETS, Target, as_indices
 from lightning_explain.registry import unknown
 
-Readout: TypeAlias = Literal["raw", "probability"]
+Readout: TypeAlias = Literal["raw", "probability", "top"]
 
 
 def resolve_target(target: Target, outputs: Tensor, label: Tensor | None = None) -> Tensor | None:
@@ -52,7 +52,8 @@ def select(outputs: Tensor, target: Tensor | None, readout: Readout = "raw") -> 
     Args:
         outputs: The model's outputs (n, ...).
         target: Indices (n, k), or None for one number per row.
-        readout: ``"raw"``, or ``"probability"``: after a softmax over dimension 1.
+        readout: ``"raw"``; ``"probability"``: after a softmax over dimension 1; ``"top"``: 1 where the target is the
+            arg max over dimension 1, else 0.
 
     Returns:
         One number per row, (n,), at least in float32.
@@ -64,6 +65,9 @@ def select(outputs: Tensor, target: Tensor | None, readout: Readout = "raw") -> 
     if readout == "probability":
         outputs = outputs.softmax(dim=1)
     index = (torch.arange(outputs.shape[0], device=outputs.device), *target.unbind(dim=1))
+    if readout == "top":
+        highest = outputs.argmax(dim=1, keepdim=True)
+        outputs = torch.zeros_like(outputs).scatter_(1, highest, 1.0)
     return outputs[index]
 
 

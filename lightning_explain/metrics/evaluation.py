@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,8 +13,9 @@ from torch import Tensor
 from lightning_explain.attribution.attribution import Attribution
 from lightning_explain.attribution.engine import Explainer
 from lightning_explain.attribution.problem import Problem
-from lightning_explain.metrics.degenerate import is_degenerate
-from lightning_explain.metrics.perturbation import Perturbations
+from lightning_explain.inputs import Point
+from lightning_explain.metrics.complexity.degenerate import is_degenerate
+from lightning_explain.metrics.perturbation import Course, Curve, Perturbations
 from lightning_explain.randomness import stream
 
 
@@ -22,12 +25,15 @@ class Evaluation:
 
     Args:
         explainer: The method at its place.
-        problem: What it explained.
+        problem: What it explained, at its place.
         attribution: What it gave.
         perturbations: Removals at the place where the attributions live.
         mask: The region of interest (n, D), True inside; None if there is none.
+        label: The class labels (n,); None if there are none.
         previous: Attributions of the features (n, D) at the validation before.
+        best: Attributions of the features (n, D) at the best validation so far.
         randomised: Attributions of the features (n, D) of the model with random parameters.
+        others: Attributions of the features (n, D) by the other methods whose maps live at the same place.
     """
 
     explainer: Explainer
@@ -35,13 +41,17 @@ class Evaluation:
     attribution: Attribution
     perturbations: Perturbations
     mask: Tensor | None = None
+    label: Tensor | None = None
     previous: Tensor | None = None
+    best: Tensor | None = None
     randomised: Tensor | None = None
+    others: Mapping[str, Tensor] = field(default_factory=dict)
+    _memory: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False)
 
     @cached_property
     def scores(self) -> Tensor:
         """The attributions of the features (n, D), summed over channels."""
-        return self.perturbations.features.gather(self.attribution.point)
+        return self.features(self.attribution.point)
 
     @cached_property
     def contributions(self) -> Tensor:
@@ -55,14 +65,64 @@ class Evaluation:
         product = tuple(
             leaf * (z - z0) for leaf, z, z0 in zip(self.attribution.point, problem.z, problem.z0, strict=True)
         )
-        return self.perturbations.features.gather(product)
+        return self.features(product)
 
     @cached_property
-    def curves(self) -> tuple[Tensor, Tensor]:
-        """The deletion and the insertion curve, (n, points) each; NaN for maps that order nothing."""
-        void = is_degenerate(self.scores)[:, None] > 0
-        deletion, insertion = self.perturbations.curves(self.scores)
-        return deletion.masked_fill(void, torch.nan), insertion.masked_fill(void, torch.nan)
+    def void(self) -> Tensor:
+        """Whether each map says nothing, (n,) boolean: it orders nothing, and scores that need an order are NaN."""
+        return is_degenerate(self.scores) > 0
+
+    @cached_property
+    def point(self) -> Point:
+        """The attributions as the method gives them, a coarse map before it is upsampled; (n, ...) each."""
+        return self.explain(self.problem) if self.explainer.coarse else self.attribution.point
+
+    def curve(self, course: Course) -> Curve:
+        """The score while features go or come in the order of the attributions.
+
+        Returns:
+            The curve, computed once for each course; NaN for maps that order nothing.
+        """
+        if course not in self._memory:
+            curve = self.perturbations.curve(self.scores, course)
+            self._memory[course] = replace(curve, values=curve.values.masked_fill(self.void[:, None], torch.nan))
+        return self._memory[course]  # type: ignore[no-any-return]
+
+    def explain(self, problem: Problem) -> Point:
+        """Explain something else, other inputs say, in the same way.
+
+        Args:
+            problem: The problem, at this evaluation's place.
+
+        Returns:
+            Attributions like :attr:`point`.
+        """
+        return tuple(leaf.detach() for leaf in self.explainer.method(problem))
+
+    def features(self, point: Point) -> Tensor:
+        """Sum attributions over channels.
+
+        Args:
+            point: Attributions of the shape of :attr:`attribution`'s.
+
+        Returns:
+            Attributions of the features (n, D).
+        """
+        return self.perturbations.features.gather(point)
+
+    def remembered(self, key: Hashable, compute: Any) -> Any:  # noqa: ANN401
+        """Compute something once for this evaluation: what several metrics ask for alike.
+
+        Args:
+            key: What it is.
+            compute: Makes it, without arguments.
+
+        Returns:
+            What ``compute`` gave, the first time.
+        """
+        if key not in self._memory:
+            self._memory[key] = compute()
+        return self._memory[key]
 
 
 @dataclass(frozen=True)
@@ -71,11 +131,14 @@ class RandomEvaluation:
 
     Args:
         perturbations: The removals.
+        mask: The region of interest (n, D), True inside; None if there is none.
         seed: Where the random numbers begin; they are the same at every validation.
     """
 
     perturbations: Perturbations
+    mask: Tensor | None = None
     seed: int = 0
+    _memory: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False)
 
     @cached_property
     def scores(self) -> Tensor:
@@ -91,6 +154,16 @@ class RandomEvaluation:
         return self.scores
 
     @cached_property
-    def curves(self) -> tuple[Tensor, Tensor]:
-        """The deletion and the insertion curve, (n, points) each."""
-        return self.perturbations.curves(self.scores)
+    def void(self) -> Tensor:
+        """Whether each map says nothing: none does, unless there is one feature alone."""
+        return is_degenerate(self.scores) > 0
+
+    def curve(self, course: Course) -> Curve:
+        """The score while features go or come in random order.
+
+        Returns:
+            The curve, computed once for each course.
+        """
+        if course not in self._memory:
+            self._memory[course] = self.perturbations.curve(self.scores, course)
+        return self._memory[course]  # type: ignore[no-any-return]

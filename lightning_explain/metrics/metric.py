@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from itertools import count
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
@@ -13,6 +12,7 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
+from lightning_explain.metrics.score import Score
 from lightning_explain.registry import Registry
 
 if TYPE_CHECKING:
@@ -21,54 +21,11 @@ if TYPE_CHECKING:
 
     from lightning_explain.attribution.methods import Method
     from lightning_explain.attribution.place import Place
+    from lightning_explain.attribution.target import Readout
     from lightning_explain.metrics.evaluation import Evaluation, RandomEvaluation
     from lightning_explain.probe import ProbeSet
 
-
-@dataclass(frozen=True)
-class Score:
-    """A metric over the probe set.
-
-    Args:
-        mean: Over the samples for which the metric is defined; NaN if it is for none.
-        standard_error: The standard deviation over samples / sqrt(n); NaN for n < 2.
-        n: The samples for which the metric is defined.
-        undefined: The samples for which it is not.
-        per_sample: Every sample's score, NaN where undefined.
-        higher_is_better: The direction; None if the score has none.
-    """
-
-    mean: float
-    standard_error: float
-    n: int
-    undefined: int
-    per_sample: tuple[float, ...] = field(repr=False)
-    higher_is_better: bool | None = None
-
-    @classmethod
-    def of(cls, per_sample: Tensor, higher_is_better: bool | None = None) -> Score:
-        """Summarise the scores of samples.
-
-        Returns:
-            The score.
-
-        Example:
-            >>> score = Score.of(torch.tensor([1.0, 3.0, float("nan")]))
-            >>> score.mean, score.standard_error, score.n, score.undefined
-            (2.0, 1.0, 2, 1)
-        """
-        scores = per_sample.detach().cpu().double()
-        scores = scores.where(torch.isfinite(scores), torch.nan)
-        defined = scores[~scores.isnan()]
-        n = defined.numel()
-        return cls(
-            mean=float(defined.mean()) if n else math.nan,
-            standard_error=float(defined.std() / math.sqrt(n)) if n > 1 else math.nan,
-            n=n,
-            undefined=scores.numel() - n,
-            per_sample=tuple(scores.tolist()),
-            higher_is_better=higher_is_better,
-        )
+_NUMBERS = count()
 
 
 class AttributionMetric(Metric):
@@ -76,7 +33,7 @@ class AttributionMetric(Metric):
 
     As input to ``update`` the metric takes an
     :class:`~lightning_explain.metrics.evaluation.Evaluation`; ``compute`` gives the mean over all
-    samples seen, ``score()`` the mean with its standard error and the score of every sample.
+    samples seen, ``score()`` the mean with its standard error, its interval and the score of every sample.
     Samples for which the metric is undefined are NaN and left out of the mean.
     """
 
@@ -87,10 +44,29 @@ class AttributionMetric(Metric):
     yardstick: ClassVar[bool] = False
     """Whether random attributions are scored too: a faithfulness score means little without them."""
 
+    randomises: ClassVar[bool] = False
+    """Whether it needs the attributions of the model with random parameters; they are computed once in a run."""
+
+    default: ClassVar[bool] = False
+    """Whether the monitor scores with it where the user names no metrics."""
+
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        # A state name of its own: MetricCollection merges metrics whose states look equal.
+        # A state name of its own for every metric: MetricCollection merges those whose states have the same name and,
+        # after the first update, look the same. A copy keeps the name, and may be merged with its original.
+        self._state = f"{self.name}_scores_{next(_NUMBERS)}"
         self.add_state(self._state, default=[], dist_reduce_fx="cat")
+
+    def perfect(self, readout: Readout) -> float | None:
+        """The best possible score, which skill is measured against.
+
+        Args:
+            readout: What curves show.
+
+        Returns:
+            The score; None if there is none.
+        """
+        return None
 
     def update(self, evaluation: Evaluation | RandomEvaluation) -> None:
         """Score every sample of ``evaluation``."""
@@ -105,7 +81,7 @@ class AttributionMetric(Metric):
         return torch.tensor(self.score().mean, dtype=torch.float32, device=self.device)
 
     def score(self) -> Score:
-        """The mean, its standard error, and the score of every sample seen.
+        """The mean, its standard error and interval, and the score of every sample seen.
 
         Returns:
             The score.
@@ -125,8 +101,7 @@ class AttributionMetric(Metric):
         """
         return self._plot(val, ax)  # type: ignore[return-value]
 
-    @classmethod
-    def missing(cls, method: Method, space: Place, probe: ProbeSet) -> str | None:
+    def missing(self, method: Method, space: Place, probe: ProbeSet) -> str | None:
         """Why the metric cannot score attributions of this method, living at ``space``, of this probe set.
 
         Returns:
@@ -141,10 +116,6 @@ class AttributionMetric(Metric):
         Returns:
             Scores (n,), NaN where undefined.
         """
-
-    @property
-    def _state(self) -> str:
-        return f"{self.name}_scores"
 
 
 METRICS = Registry[AttributionMetric]("metric")

@@ -1,8 +1,8 @@
-"""The one engine behind every score that removes features and watches the model."""
+"""The removals that metrics watch: curves in the order of an attribution, and random sets for all methods alike."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import torch
@@ -10,18 +10,78 @@ from torch import Tensor
 
 from lightning_explain.attribution.features import FeatureSpace
 from lightning_explain.attribution.problem import Problem
+from lightning_explain.attribution.regions import EveryFeature, Grid, Partition, Regions, one_hot
+from lightning_explain.attribution.removal import feature_space, left, left_without
 from lightning_explain.attribution.target import Readout
-from lightning_explain.inputs import Point
 from lightning_explain.precision import accurate
 from lightning_explain.randomness import stream
 
 
 @dataclass(frozen=True)
+class Course:
+    """How features go: which, in what order, how many at each point, and what takes their place.
+
+    Args:
+        partition: What goes as one.
+        steps: Points from none to all, one for each region at most; not used if there are ``shares``.
+        shares: The shares of the regions that are gone at each point, in [0, 1], ascending.
+        insertion: Features come, into what otherwise takes their place, instead of going.
+        ascending: The least relevant first, instead of the most relevant.
+        fill: What takes the place of features, see :data:`~lightning_explain.attribution.fill.FILLS`.
+        readout: What is watched; None: that of the perturbations (a probability for classifiers).
+    """
+
+    partition: Partition = EveryFeature()  # noqa: RUF009  (frozen)
+    steps: int = 16
+    shares: tuple[float, ...] | None = None
+    insertion: bool = False
+    ascending: bool = False
+    fill: str = "baseline"
+    readout: Readout | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """The score at each point of a course.
+
+    Args:
+        shares: The share of the regions that is gone (or there, for an insertion), (points,), float64.
+        values: Scores (n, points).
+    """
+
+    shares: Tensor
+    values: Tensor
+
+    def area(self) -> Tensor:
+        """The area under the curve by the trapezoidal rule.
+
+        Returns:
+            Areas (n,), in units of the score times the share.
+        """
+        return torch.trapezoid(self.values, self.shares.to(self.values), dim=1)
+
+
+@dataclass(frozen=True)
+class Subsets:
+    """Random sets of regions, the same for every sample, method and validation.
+
+    Args:
+        partition: The regions.
+        count: How many sets; each costs a row.
+        shares: The share of the regions that a set takes; several are dealt out in turn.
+    """
+
+    partition: Partition = Grid()  # noqa: RUF009  (frozen)
+    count: int = 64
+    shares: tuple[float, ...] = (0.2,)
+
+
+@dataclass(frozen=True)
 class Perturbations:
-    """Removals of features, replaced by the baseline, and the score that remains.
+    """Removals of features, and the score that remains.
 
     What does not depend on an attribution (the score at the input and at the baseline, the random
-    removals) is computed once and serves every method; the random removals come from a generator of
+    sets) is computed once and serves every method; the random sets come from a generator of
     their own and are the same at every validation.
 
     Random removals are watched in the score that is explained, for attributions foretell that one; the
@@ -30,115 +90,120 @@ class Perturbations:
     Args:
         problem: The problem, its place that of the attributions to be judged.
         readout: What the curves show: ``"probability"`` of the target, or the ``"raw"`` score.
-        steps: The number of removals from none to all, at most one for each feature; each of both curves costs
-            ``steps - 1`` rows.
-        removals: The number of random removals; each costs a row.
-        cells: Random removals take whole cells of a grid with this many cells along each side.
-        share: The share of cells that a random removal takes.
-        seed: Where the random removals begin.
+        seed: Where the random sets begin.
     """
 
     problem: Problem
     readout: Readout = "raw"
-    steps: int = 16
-    removals: int = 64
-    cells: int = 6
-    share: float = 0.2
     seed: int = 0
 
     @cached_property
     def features(self) -> FeatureSpace:
         """The features that are removed, D of them."""
-        return FeatureSpace.of(self.problem.z, self.problem.place.channel_dim)
+        return feature_space(self.problem)
 
-    @cached_property
-    def cell(self) -> Tensor:
-        """The number of the cell in which each feature lies, (D,)."""
-        return self.features.cells(self.cells).to(self._device)
-
-    @cached_property
-    def taken(self) -> Tensor:
-        """The cells that each random removal takes, (removals, number of cells)."""
-        count = int(self.cell.max()) + 1
-        drawn = torch.rand(self.removals, count, generator=stream("removals", self.seed), dtype=torch.float32)
-        order = drawn.argsort(dim=1)
-        taken = torch.zeros(self.removals, count, dtype=torch.bool)
-        taken.scatter_(1, order[:, : max(1, round(self.share * count))], value=True)
-        return taken.to(self._device)
-
-    @cached_property
-    def drops(self) -> Tensor:
-        """How much the score falls at each random removal, (n, removals)."""
-        left = self.problem.values(self.removals, lambda rows, copy: self._removed(rows, self.masks(copy)))
-        return self.problem.value[:, None] - left
-
-    @cached_property
-    def shares(self) -> Tensor:
-        """The share of the features that is gone at each point of the curves, (points,) from 0 to 1, float64."""
-        return self._counts / self._counts[-1]
-
-    def masks(self, removals: Tensor) -> Tensor:
-        """Random removals by number, as masks of the features; all at once might not fit into memory.
+    def regions(self, partition: Partition) -> Regions:
+        """Divide the features.
 
         Returns:
-            Masks (len(removals), D), True where a feature is removed.
+            The regions; computed once for each partition.
         """
-        return self.taken[removals][:, self.cell]
+        return self.problem.remembered(("regions", partition), lambda: partition(self.problem.z, self.features))
 
-    def foretold(self, contributions: Tensor) -> Tensor:
-        """How much the score falls at each random removal, if the features' contributions add up.
+    def taken(self, subsets: Subsets) -> Tensor:
+        """The regions that each random set takes.
+
+        Returns:
+            (count, R), boolean; at least one region in each set.
+        """
+        count = self.regions(subsets.partition).count
+        drawn = torch.rand(subsets.count, count, generator=stream("removals", self.seed), dtype=torch.float32)
+        rank = drawn.argsort(dim=1).argsort(dim=1)
+        shares = torch.tensor(subsets.shares, dtype=torch.float64).repeat(-(-subsets.count // len(subsets.shares)))
+        sizes = (shares[: subsets.count] * count).round().clamp(min=1)
+        return (rank < sizes[:, None]).to(self.problem.z[0].device)
+
+    def drops(self, subsets: Subsets, fill: str = "baseline") -> Tensor:
+        """How much the score falls when each random set is removed.
+
+        Returns:
+            (n, count), in the explained score.
+        """
+        regions = self.regions(subsets.partition)
+        return self.problem.value[:, None] - left_without(self.problem, regions, self.taken(subsets), fill)
+
+    def single_drops(self, partition: Partition, fill: str = "baseline") -> Tensor:
+        """How much the score falls when each region alone is removed.
+
+        Returns:
+            (n, R), in the explained score.
+        """
+        regions = self.regions(partition)
+        return self.problem.value[:, None] - left_without(self.problem, regions, one_hot(regions), fill)
+
+    def foretold(self, contributions: Tensor, subsets: Subsets) -> Tensor:
+        """How much the score falls when each random set is removed, if the features' contributions add up.
 
         Args:
             contributions: What each feature adds to the score, (n, D).
+            subsets: The sets.
 
         Returns:
-            Sums (n, removals), float64.
+            Sums (n, count), float64.
         """
-        contributions = accurate(contributions)
-        cell, taken = self.cell.to(contributions.device), self.taken.to(contributions)
-        return contributions.new_zeros(len(contributions), taken.shape[1]).index_add(1, cell, contributions) @ taken.T
+        sums = self.regions(subsets.partition).sums(accurate(contributions))
+        return sums @ self.taken(subsets).to(sums).T
 
-    def curves(self, scores: Tensor) -> tuple[Tensor, Tensor]:
-        """The score while features go, the highest attribution first, and while they come.
+    def curve(self, scores: Tensor, course: Course) -> Curve:
+        """The score while features go, or come, in the order of an attribution.
+
+        Regions are ordered by the mean of their features' attributions; ties keep the order of the regions when the
+        most relevant go first, and the very opposite order when the least relevant do.
 
         Args:
-            scores: Attributions of the features (n, D); ties keep the features' order.
+            scores: Attributions of the features (n, D).
+            course: How.
 
         Returns:
-            The deletion curve, from the input to the baseline, and the insertion curve, from the
-            baseline to the input; (n, points) each, at ``shares`` of the features.
+            The curve.
         """
-        order = scores.argsort(dim=1, descending=True, stable=True)
-        rank = torch.empty_like(order).scatter_(
-            1, order, torch.arange(order.shape[1], device=order.device).expand_as(order)
-        )
-        counts = self._counts[1:-1].to(order.device)
+        regions, shown = self.regions(course.partition), self._shown(course.readout or self.readout)
+        shares, counts = _points(course, regions.count)
+        rank = _rank(regions.means(accurate(scores)), regions.sizes, course.ascending)
+        # Those whose score is known already need no row.
+        between = [i for i, count in enumerate(counts) if course.fill != "baseline" or 0 < count < regions.count]
+        watched = torch.tensor([counts[i] for i in between], device=rank.device)
 
-        def point(rows: Tensor, copy: Tensor) -> Point:
-            deleted = rank[rows] < counts[copy % len(counts)][:, None]
-            return self._removed(rows, deleted ^ (copy >= len(counts))[:, None])
+        def removed(rows: Tensor, copy: Tensor) -> Tensor:
+            gone = rank[rows] < watched[copy][:, None]
+            return regions.spread(gone ^ course.insertion, rows)
 
-        full, empty = self._shown.value[:, None], self._shown.baseline_value[:, None]
-        if not len(counts):  # one feature: nothing lies between all and none
-            return torch.cat([full, empty], dim=1), torch.cat([empty, full], dim=1)
-        deletion, insertion = self._shown.values(2 * len(counts), point).tensor_split(2, dim=1)
-        return torch.cat([full, deletion, empty], dim=1), torch.cat([empty, insertion, full], dim=1)
+        found = left(shown, len(between), removed, course.fill) if between else scores.new_zeros(len(scores), 0)
+        columns = dict(zip(between, found.unbind(dim=1), strict=True))
+        values = [columns[i] if i in columns else _end(shown, course, count) for i, count in enumerate(counts)]
+        return Curve(torch.tensor(shares, dtype=torch.float64), torch.stack(values, dim=1))
 
-    @cached_property
-    def _counts(self) -> Tensor:
-        steps = min(self.steps, self.features.count)
-        return torch.linspace(0, self.features.count, steps + 1, dtype=torch.float64).round()
+    def _shown(self, readout: Readout) -> Problem:
+        if readout == self.problem.readout:
+            return self.problem
+        return self.problem.remembered(("shown", readout), lambda: self.problem.reading(readout))
 
-    @cached_property
-    def _shown(self) -> Problem:
-        return replace(self.problem, readout=self.readout)
 
-    @property
-    def _device(self) -> torch.device:
-        return self.problem.z[0].device
+def _points(course: Course, count: int) -> tuple[list[float], list[int]]:
+    # Where the curve stands, as the share of regions that is really gone, and how many that are.
+    shares = course.shares or [i / min(course.steps, count) for i in range(min(course.steps, count) + 1)]
+    counts = [round(share * count) for share in shares]
+    return [gone / count for gone in counts], counts
 
-    def _removed(self, rows: Tensor, removed: Tensor) -> Point:
-        return tuple(
-            torch.where(mask, z0[rows], z[rows])
-            for mask, z, z0 in zip(self.features.scatter(removed), self.problem.z, self.problem.z0, strict=True)
-        )
+
+def _end(shown: Problem, course: Course, count: int) -> Tensor:
+    return shown.value if (count > 0) == course.insertion else shown.baseline_value
+
+
+def _rank(scores: Tensor, sizes: Tensor, ascending: bool) -> Tensor:
+    # Regions without features (a sample with fewer segments than another) go last; nothing changes then.
+    order = scores.masked_fill(sizes.to(scores.device) == 0, -torch.inf).argsort(dim=1, descending=True, stable=True)
+    numbers = torch.arange(order.shape[1], device=order.device).expand_as(order)
+    rank = torch.empty_like(order).scatter_(1, order, numbers)
+    filled = (sizes.to(rank.device) > 0).sum(dim=1, keepdim=True)
+    return torch.where(rank < filled, filled - 1 - rank, rank) if ascending else rank

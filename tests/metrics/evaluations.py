@@ -8,8 +8,9 @@ from torch import nn
 
 from lightning_explain.attribution.engine import explainer, pose
 from lightning_explain.attribution.guard import borrowed
+from lightning_explain.attribution.regions import Grid
 from lightning_explain.metrics.evaluation import Evaluation
-from lightning_explain.metrics.perturbation import Perturbations
+from lightning_explain.metrics.perturbation import Course, Perturbations, Subsets
 
 
 class Picture(nn.Module):
@@ -75,19 +76,57 @@ def problem_of(model, inputs, target=TARGET, place=None, **settings):
         yield posed if place is None else replace(posed, place=place)
 
 
+class Watched:
+    """Perturbations with one choice of random sets and one of curves."""
+
+    def __init__(self, problem, readout="raw", *, removals=64, cells=6, share=0.2, steps=16, seed=0):
+        self.perturbations = Perturbations(problem, readout, seed)
+        self.features, self.removals = self.perturbations.features, removals
+        self.subsets, self.course = Subsets(Grid(cells), removals, (share,)), Course(steps=steps)
+
+    @property
+    def taken(self):
+        return self.perturbations.taken(self.subsets)
+
+    @property
+    def masks(self):
+        """(removals, D), True where a feature is gone."""
+        return self.perturbations.regions(self.subsets.partition).spread(self.taken)
+
+    @property
+    def drops(self):
+        return self.perturbations.drops(self.subsets)
+
+    def foretold(self, contributions):
+        return self.perturbations.foretold(contributions, self.subsets)
+
+    def curves(self, scores):
+        return tuple(self.perturbations.curve(scores, replace(self.course, insertion=i)).values for i in (False, True))
+
+    @property
+    def shares(self):
+        order = torch.zeros(self.perturbations.problem.samples, self.features.count)
+        return self.perturbations.curve(order, self.course).shares
+
+
+def masks_of(evaluation, subsets):
+    """The features that are gone in each random set, (count, D)."""
+    perturbations = evaluation.perturbations
+    return perturbations.regions(subsets.partition).spread(perturbations.taken(subsets))
+
+
 @contextmanager
 def evaluation_of(model, inputs, method="saliency", *, target=TARGET, place=None, of=None, readout="raw", **settings):
     """An evaluation, while the model is borrowed.
 
-    ``of`` holds fields of the evaluation; ``removals``, ``steps``, ``cells``, ``share`` and ``seed`` go to the
-    perturbations, everything else to the problem.
+    ``of`` holds fields of the evaluation; ``seed`` goes to the perturbations, everything else to the problem.
     """
-    engine = {k: settings.pop(k) for k in ("removals", "steps", "cells", "share", "seed") if k in settings}
+    seed = settings.pop("seed", 0)
     with problem_of(model, inputs, target, **settings) as problem:
         chosen = explainer(method, problem, place)
         attribution = chosen(problem)
-        perturbations = Perturbations(replace(problem, place=attribution.place), readout, **engine)
-        yield Evaluation(chosen, problem, attribution, perturbations, **(of or {}))
+        perturbations = Perturbations(problem.at(attribution.place), readout, seed)
+        yield Evaluation(chosen, problem.at(chosen.place), attribution, perturbations, **(of or {}))
 
 
 def with_scores(evaluation, scores):

@@ -18,10 +18,13 @@ from lightning_explain.metrics import METRICS, AttributionMetric, Drift, Infidel
 mpl.use("Agg")
 
 DIRECTIONS = {
+    "agreement": True,
+    "average_sensitivity": False,
     "completeness_gap": False,
     "deletion_auc": False,
     "degenerate_rate": False,
     "drift": None,
+    "drift_from_best": None,
     "infidelity": False,
     "insertion_auc": True,
     "max_sensitivity": False,
@@ -47,6 +50,9 @@ def fields(seed):
     return {
         "mask": torch.rand(4, 36, generator=generator) < 0.3,
         "previous": torch.randn(4, 36, generator=generator),
+        "best": torch.randn(4, 36, generator=generator),
+        "others": {"other": torch.randn(4, 36, generator=generator)},
+        "label": torch.tensor([0, 1, 2, 1]),
         "randomised": torch.randn(4, 36, generator=generator),
     }
 
@@ -231,7 +237,7 @@ def test_scores_do_not_keep_the_graph(batches):
     metric = Grown()
     metric(batches[0])
     metric.update(batches[0])
-    assert not any(state.requires_grad for state in metric.grown_scores)
+    assert not any(state.requires_grad for state in getattr(metric, metric._state))
 
 
 def test_a_metric_of_ones_own_is_a_name_and_a_formula(batches):

@@ -7,7 +7,8 @@ from lightning_explain import GradCAM, Input, Layer, Neuron, Occlusion, ProbeSet
 from lightning_explain.attribution.budget import RowBudget
 from lightning_explain.inputs import leaves
 from lightning_explain.metrics import MaxSensitivity
-from lightning_explain.metrics.max_sensitivity import noisy_copies, relative_change
+from lightning_explain.metrics.robustness.noise import Noise, noisy_copies
+from lightning_explain.metrics.robustness.sensitivity import relative_change
 
 
 def by_hand(model, inputs, method, copies, place=None):
@@ -34,7 +35,7 @@ def by_hand(model, inputs, method, copies, place=None):
 def test_it_is_the_worst_of_separately_explained_copies(method):
     model, x = Picture(), pictures()
     metric = MaxSensitivity(copies=3, radius=0.3, seed=5)
-    copies = list(noisy_copies(x, 3, 0.3, 5))
+    copies = list(noisy_copies(x, Noise(3, 0.3, 5)))
     with evaluation_of(model, x, method) as evaluation:
         got = metric.per_sample(evaluation)
     torch.testing.assert_close(got, by_hand(model, x, method, copies), atol=1e-9, rtol=1e-7)
@@ -44,7 +45,7 @@ def test_it_is_the_worst_of_separately_explained_copies(method):
 @pytest.mark.parametrize("place", [None, Layer("conv"), Neuron("conv2", (1, 2, 3))])
 def test_places(place):
     model, x = Picture(), pictures()
-    copies = list(noisy_copies(x, 2, 0.2, 0))
+    copies = list(noisy_copies(x, Noise(2, 0.2, 0)))
     with evaluation_of(model, x, "saliency", place=place) as evaluation:
         got = MaxSensitivity(copies=2, radius=0.2).per_sample(evaluation)
     torch.testing.assert_close(got, by_hand(model, x, "saliency", copies, place), atol=1e-9, rtol=1e-7)
@@ -52,7 +53,7 @@ def test_places(place):
 
 def test_several_inputs_move_together():
     model, inputs = Pair(), (pictures(), 10 * rows())
-    copies = list(noisy_copies(inputs, 2, 0.1, 0))
+    copies = list(noisy_copies(inputs, Noise(2, 0.1, 0)))
     with evaluation_of(model, inputs, "saliency") as evaluation:
         got = MaxSensitivity(copies=2).per_sample(evaluation)
     torch.testing.assert_close(got, by_hand(model, inputs, "saliency", copies), atol=1e-9, rtol=1e-7)
@@ -62,10 +63,10 @@ def test_coarse_maps_are_compared_before_they_are_upsampled():
     model, x = Picture(), pictures()
     method = GradCAM("conv2", signed=True)
     with evaluation_of(model, x, method) as evaluation:
-        problem = evaluation.explainer.at_place(evaluation.problem)
+        problem = evaluation.problem
         original = method(problem)
         worst = torch.zeros(4, dtype=torch.float64)
-        for copy in noisy_copies(x, 4, 0.1, 0):
+        for copy in noisy_copies(x, Noise(3, 0.1, 0)):
             worst = torch.maximum(worst, relative_change(method(problem.with_inputs(copy)), original))
         torch.testing.assert_close(MaxSensitivity().per_sample(evaluation), worst)
         assert original[0].shape == (4, 1, 6, 6)
@@ -86,7 +87,7 @@ def test_input_x_gradient_of_a_linear_model_moves_with_the_noise():
         got = MaxSensitivity(copies=3).per_sample(evaluation)
     expected = torch.stack([
         ((c - x) * weight).flatten(1).norm(dim=1) / (x * weight).flatten(1).norm(dim=1)
-        for c in noisy_copies(x, 3, 0.1, 0)
+        for c in noisy_copies(x, Noise(3, 0.1, 0))
     ])
     torch.testing.assert_close(got, expected.amax(dim=0))
 
@@ -106,7 +107,7 @@ def test_noise_of_the_method_itself_does_not_count(max_rows):
 def test_captum_agrees_on_the_same_noise():
     captum_metrics, attr = pytest.importorskip("captum.metrics"), pytest.importorskip("captum.attr")
     model, x = Picture(), pictures()
-    copies = torch.stack(list(noisy_copies(x, 5, 0.2, 1)), dim=1).flatten(0, 1)  # each sample's copies in a row
+    copies = torch.stack(list(noisy_copies(x, Noise(5, 0.2, 1))), dim=1).flatten(0, 1)  # each sample's copies in a row
     with evaluation_of(model, x, "input_x_gradient") as evaluation:
         got = MaxSensitivity(copies=5, radius=0.2, seed=1).per_sample(evaluation)
     theirs = captum_metrics.sensitivity_max(
@@ -139,7 +140,7 @@ def test_more_copies_and_more_noise_can_only_raise_it():
 
 def test_noise_is_uniform_in_units_of_each_input():
     x, row, flags = pictures(200), 5 + 3 * rows(200), torch.arange(400).view(200, 2)
-    copies = list(noisy_copies({"x": x, "row": row, "flags": flags}, 2, 0.25, 7))
+    copies = list(noisy_copies({"x": x, "row": row, "flags": flags}, Noise(2, 0.25, 7)))
     assert [set(copy) for copy in copies] == [{"x", "row", "flags"}] * 2
     for name, leaf in (("x", x), ("row", row)):
         scaled = torch.stack([copy[name] - leaf for copy in copies]) / (0.25 * leaf.std(correction=0))
@@ -154,12 +155,12 @@ def test_noise_depends_on_the_seed_alone():
     x = pictures()
     torch.manual_seed(3)
     state = torch.get_rng_state()
-    first, second, other = (list(noisy_copies(x, 2, 0.1, seed)) for seed in (0, 0, 1))
+    first, second, other = (list(noisy_copies(x, Noise(2, 0.1, seed))) for seed in (0, 0, 1))
     assert torch.equal(torch.get_rng_state(), state)
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
     assert not torch.equal(first[0], other[0])
     # The same noise in every precision.
-    halves = list(noisy_copies(x.to(torch.bfloat16), 2, 0.1, 0))
+    halves = list(noisy_copies(x.to(torch.bfloat16), Noise(2, 0.1, 0)))
     assert halves[0].dtype == torch.bfloat16
     torch.testing.assert_close(halves[0].double(), first[0], atol=0.03, rtol=0)
 
@@ -191,9 +192,9 @@ def test_one_broken_copy_makes_the_sample_undefined():
 
 def test_integer_inputs_cannot_be_moved():
     tokens = ProbeSet.from_tensors(torch.randint(0, 9, (3, 5)), target=0)
-    assert "no noise can be added" in MaxSensitivity.missing(Occlusion(), Input(), tokens)
+    assert "no noise can be added" in MaxSensitivity().missing(Occlusion(), Input(), tokens)
     both = ProbeSet.from_tensors((torch.randint(0, 9, (3, 5)), torch.randn(3, 2)), target=0)
-    assert MaxSensitivity.missing(Occlusion(), Input(), both) is None
+    assert MaxSensitivity().missing(Occlusion(), Input(), both) is None
 
 
 @pytest.mark.parametrize(("copies", "radius"), [(0, 0.1), (4, 0.0), (4, -1.0)])

@@ -4,7 +4,7 @@ from metrics.evaluations import TARGET, Linear, Pair, Picture, evaluation_of, pi
 
 from lightning_explain import Input, InputXGradient, IntegratedGradients, Layer, ProbeSet, Saliency
 from lightning_explain.metrics import CompletenessGap
-from lightning_explain.metrics.completeness import completeness_gap
+from lightning_explain.metrics.axiomatic.completeness import completeness_gap
 
 
 def by_hand(model, inputs, baseline, attribution, target):
@@ -66,8 +66,8 @@ def test_undefined_where_there_is_nothing_to_explain():
 def test_only_complete_methods_are_scored():
     probe = ProbeSet.from_tensors(pictures(), target=0)
     for method in (Saliency(), InputXGradient(), IntegratedGradients(multiply_by_inputs=False)):
-        assert "need not add up" in CompletenessGap.missing(method, Input(), probe)
-    assert CompletenessGap.missing(IntegratedGradients(), Input(), probe) is None
+        assert "need not add up" in CompletenessGap().missing(method, Input(), probe)
+    assert CompletenessGap().missing(IntegratedGradients(), Input(), probe) is None
     with (
         evaluation_of(Picture(), pictures()) as evaluation,
         pytest.raises(ValueError, match="saliency gives no convergence delta"),

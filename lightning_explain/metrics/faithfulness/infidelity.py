@@ -1,12 +1,16 @@
 """Infidelity: do the attributions foretell what removing features does?"""
 
+from __future__ import annotations
+
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from lightning_explain.attribution.target import Readout
 from lightning_explain.metrics.evaluation import Evaluation
 from lightning_explain.metrics.metric import METRICS, AttributionMetric
+from lightning_explain.metrics.perturbation import Subsets
 from lightning_explain.precision import accurate
 
 
@@ -53,18 +57,28 @@ class Infidelity(AttributionMetric):
 
     Args:
         normalize: See :func:`infidelity`.
+        subsets: What is removed; metrics and methods that ask for the same share the rows.
         kwargs: For :class:`torchmetrics.Metric`.
     """
 
     higher_is_better = False
     plot_lower_bound = 0.0
     yardstick = True
+    default = True
 
-    def __init__(self, normalize: bool = True, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        normalize: bool = True,
+        subsets: Subsets = Subsets(),  # noqa: B008  (frozen)
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
-        self.normalize = normalize
+        self.normalize, self.subsets = normalize, subsets
+
+    def perfect(self, readout: Readout) -> float | None:  # noqa: D102
+        return 0.0
 
     def per_sample(self, evaluation: Evaluation) -> Tensor:  # noqa: D102
         perturbations = evaluation.perturbations
-        foretold = perturbations.foretold(evaluation.contributions)
-        return infidelity(foretold, perturbations.drops, normalize=self.normalize)
+        foretold = perturbations.foretold(evaluation.contributions, self.subsets)
+        return infidelity(foretold, perturbations.drops(self.subsets), normalize=self.normalize)

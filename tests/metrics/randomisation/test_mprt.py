@@ -10,7 +10,7 @@ from scipy.stats import spearmanr
 from torch import nn
 
 from lightning_explain.metrics import MPRT
-from lightning_explain.metrics.mprt import randomised
+from lightning_explain.metrics.randomisation.parameters import randomised
 
 
 class Tied(nn.Module):
@@ -318,7 +318,7 @@ def test_similarity_is_that_with_a_model_randomised_by_hand(world, method):
         other = evaluation.scores
     with evaluation_of(model, x, method) as evaluation:
         with randomised(model, 4):
-            inside = evaluation.explainer(evaluation.explainer.at_place(evaluation.problem))
+            inside = evaluation.explainer(evaluation.problem)
         torch.testing.assert_close(evaluation.perturbations.features.gather(inside.point), other)
     with evaluation_of(model, x, method, of={"randomised": other.float()}) as evaluation:
         got = MPRT().per_sample(evaluation)

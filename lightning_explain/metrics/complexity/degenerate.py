@@ -39,6 +39,7 @@ class DegenerateRate(AttributionMetric):
     """
 
     higher_is_better = False
+    default = True
     plot_lower_bound = 0.0
     plot_upper_bound = 1.0
 

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -5,8 +6,8 @@ import torch
 from metrics.evaluations import TARGET, Linear, Pair, Picture, evaluation_of, pictures, rows, with_scores
 
 from lightning_explain.metrics import SRG, DeletionAUC, InsertionAUC
-from lightning_explain.metrics.curves import area_under_curve
 from lightning_explain.metrics.evaluation import RandomEvaluation
+from lightning_explain.metrics.perturbation import Course, Curve
 
 
 def areas_by_hand(model, x, x0, scores, target, steps):
@@ -34,9 +35,9 @@ def areas_by_hand(model, x, x0, scores, target, steps):
 @pytest.mark.parametrize("steps", [4, 7])
 def test_areas_are_those_of_a_loop(steps):
     model, x = Picture(), pictures()
-    with evaluation_of(model, x, "input_x_gradient", readout="probability", steps=steps, baseline=0.5) as evaluation:
+    with evaluation_of(model, x, "input_x_gradient", readout="probability", baseline=0.5) as evaluation:
         scores = evaluation.attribution.point[0].sum(dim=1)
-        deletion, insertion, srg = (m().per_sample(evaluation) for m in (DeletionAUC, InsertionAUC, SRG))
+        deletion, insertion, srg = (m(steps).per_sample(evaluation) for m in (DeletionAUC, InsertionAUC, SRG))
     expected = areas_by_hand(model, x, torch.full_like(x, 0.5), scores, TARGET, steps)
     torch.testing.assert_close(deletion, expected[0], atol=1e-9, rtol=0)
     torch.testing.assert_close(insertion, expected[1], atol=1e-9, rtol=0)
@@ -46,20 +47,21 @@ def test_areas_are_those_of_a_loop(steps):
 def test_the_area_is_exact_for_straight_lines_wherever_the_points_stand():
     shares = torch.tensor([0.0, 0.1, 0.5, 1.0])
     lines = torch.stack([shares, 3 - 2 * shares, torch.ones(4)])
-    assert area_under_curve(lines, shares).tolist() == pytest.approx([0.5, 2, 1])
+    assert Curve(shares, lines).area().tolist() == pytest.approx([0.5, 2, 1])
 
 
 @pytest.mark.parametrize("inputs", ["picture", "pair"])
 def test_least_relevant_first_deletion_is_most_relevant_first_insertion(inputs):
     model, x = (Picture(), pictures()) if inputs == "picture" else (Pair(), (pictures(), rows(4, 5)))
     steps = 12 if inputs == "picture" else 41  # a divisor of the number of features
-    with evaluation_of(model, x, "input_x_gradient", readout="probability", steps=steps) as evaluation:
-        perturbations, scores = evaluation.perturbations, evaluation.scores
-        least_first = perturbations.curves(-scores)[0]
-        torch.testing.assert_close(
-            area_under_curve(least_first, perturbations.shares), InsertionAUC().per_sample(evaluation)
-        )
-        torch.testing.assert_close(least_first, evaluation.curves[1].flip(1))
+    with evaluation_of(model, x, "input_x_gradient", readout="probability") as evaluation:
+        course = Course(steps=steps)
+        least_first = evaluation.curve(replace(course, ascending=True))
+        torch.testing.assert_close(least_first.area(), InsertionAUC(steps).per_sample(evaluation))
+        insertion = evaluation.curve(replace(course, insertion=True))
+        torch.testing.assert_close(least_first.values, insertion.values.flip(1))
+        negated = evaluation.perturbations.curve(-evaluation.scores, course)  # there are no ties
+        torch.testing.assert_close(negated.values, least_first.values)
 
 
 def test_linear_model_has_closed_forms():
@@ -69,18 +71,18 @@ def test_linear_model_has_closed_forms():
     x = torch.ones(3, 2, 2, 2, dtype=torch.float64) * torch.tensor([1.0, 2.0, -1.0], dtype=torch.float64).view(
         3, 1, 1, 1
     )
-    with evaluation_of(model, x, "input_x_gradient", target=0, steps=4) as evaluation:
+    with evaluation_of(model, x, "input_x_gradient", target=0) as evaluation:
         pixel = (x * weight).sum(dim=1).flatten(1)
         torch.testing.assert_close(evaluation.scores, pixel)
         ordered = pixel.sort(dim=1, descending=True).values
         inserted = torch.cat([torch.zeros(3, 1, dtype=torch.float64), ordered.cumsum(dim=1)], dim=1)
-        torch.testing.assert_close(evaluation.curves[1], inserted)
-        torch.testing.assert_close(evaluation.curves[0], pixel.sum(dim=1, keepdim=True) - inserted)
+        torch.testing.assert_close(evaluation.curve(Course(steps=4, insertion=True)).values, inserted)
+        torch.testing.assert_close(evaluation.curve(Course(steps=4)).values, pixel.sum(dim=1, keepdim=True) - inserted)
         # The exact contributions are the best order: no other has a larger gain.
-        best = SRG().per_sample(evaluation)
+        best = SRG(4).per_sample(evaluation)
         for seed in range(20):
             other = torch.randn(3, 2, 2, 2, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-            assert bool((SRG().per_sample(with_scores(evaluation, other)) <= best + 1e-12).all())
+            assert bool((SRG(4).per_sample(with_scores(evaluation, other)) <= best + 1e-12).all())
 
 
 @pytest.mark.parametrize("features", [3, 5, 16, 17, 31])
@@ -100,7 +102,7 @@ def test_random_attributions_of_a_network_gain_about_nothing():
     n = 300
     model, x = Picture(), pictures(n)
     target = torch.arange(n) % 3
-    with evaluation_of(model, x, "input_x_gradient", target=target, readout="probability", steps=6) as evaluation:
+    with evaluation_of(model, x, "input_x_gradient", target=target, readout="probability") as evaluation:
         metric = SRG()
         metric.update(RandomEvaluation(evaluation.perturbations, seed=0))
         chance = metric.score()

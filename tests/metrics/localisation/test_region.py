@@ -4,7 +4,8 @@ from metrics.evaluations import Pair, Picture, evaluation_of, pictures, rows, wi
 
 from lightning_explain import Input, Layer, ProbeSet, Saliency
 from lightning_explain.metrics import RelevanceMass, RelevanceRank
-from lightning_explain.metrics.localisation import relevance_mass, relevance_rank
+from lightning_explain.metrics.localisation.relevance_mass import relevance_mass
+from lightning_explain.metrics.localisation.relevance_rank import relevance_rank
 
 BOTH = [RelevanceMass, RelevanceRank]
 
@@ -101,7 +102,7 @@ def test_all_relevance_inside_gives_one_over_the_area(metric):
 def test_undefined_samples_are_nan():
     scores = torch.tensor([[0.0, 0.0], [-1.0, -2.0], [torch.nan, 1.0], [torch.inf, 1.0], [1.0, 3.0], [1.0, 3.0]])
     mask = torch.tensor([[True, False]] * 5 + [[False, False]])
-    assert torch.isnan(relevance_mass(scores, mask)).tolist() == [True, True, True, True, False, False]
+    assert torch.isnan(relevance_mass(scores, mask)).tolist() == [True, True, True, True, False, True]
     assert torch.isnan(relevance_rank(scores, mask)).tolist() == [False, False, True, True, False, True]
     # All zero says nothing of where: chance by rank, undefined by mass.
     assert float(relevance_rank(scores, mask)[0]) == 0.5
@@ -138,9 +139,11 @@ def test_direction_follows_the_region(metric):
 def test_a_mask_at_the_input_is_needed(metric):
     x = pictures()
     masked, bare = ProbeSet.from_tensors(x, target=0, mask=x[:, 0] > 0), ProbeSet.from_tensors(x, target=0)
-    assert metric.missing(Saliency(), Input(), masked) is None
-    assert "has no mask; pass mask=" in metric.missing(Saliency(), Input(), bare)
-    assert "saliency@conv lives at a layer, the mask at the input" in metric.missing(Saliency(), Layer("conv"), masked)
+    assert metric().missing(Saliency(), Input(), masked) is None
+    assert "has no mask; pass mask=" in metric().missing(Saliency(), Input(), bare)
+    assert "saliency@conv lives at a layer, the mask at the input" in metric().missing(
+        Saliency(), Layer("conv"), masked
+    )
     with (
         evaluation_of(Picture(), x) as evaluation,
         pytest.raises(ValueError, match=f"{metric.name} needs a mask, and the probe set has none"),

@@ -1,10 +1,12 @@
 import pytest
 import torch
-from metrics.evaluations import TARGET, Linear, Pair, Picture, evaluation_of, pictures, rows, with_scores
+from metrics.evaluations import TARGET, Linear, Pair, Picture, evaluation_of, masks_of, pictures, rows, with_scores
 
 from lightning_explain import IntegratedGradients, Layer, Occlusion, Saliency, SmoothGrad
+from lightning_explain.attribution.regions import Grid
 from lightning_explain.metrics import Infidelity
-from lightning_explain.metrics.infidelity import infidelity
+from lightning_explain.metrics.faithfulness.infidelity import infidelity
+from lightning_explain.metrics.perturbation import Subsets
 
 
 def by_hand(model, inputs, baseline, attribution, masks, target, normalize):
@@ -43,9 +45,10 @@ def by_hand(model, inputs, baseline, attribution, masks, target, normalize):
 @pytest.mark.parametrize("method", ["input_x_gradient", "occlusion"])
 def test_infidelity_is_that_of_a_loop_over_masks(method, normalize):
     model, x = Picture(), pictures()
-    with evaluation_of(model, x, method, removals=7, cells=3, baseline=0.4) as evaluation:
-        got = Infidelity(normalize=normalize).per_sample(evaluation)
-        masks = evaluation.perturbations.masks(torch.arange(7))
+    with evaluation_of(model, x, method, baseline=0.4) as evaluation:
+        subsets = Subsets(Grid(3), 7)
+        got = Infidelity(normalize, subsets).per_sample(evaluation)
+        masks = masks_of(evaluation, subsets)
         point = evaluation.attribution.point
     expected = by_hand(model, (x,), (torch.full_like(x, 0.4),), point, masks, TARGET, normalize)
     torch.testing.assert_close(got, expected, atol=1e-6, rtol=1e-6)
@@ -54,9 +57,10 @@ def test_infidelity_is_that_of_a_loop_over_masks(method, normalize):
 @pytest.mark.parametrize("normalize", [True, False])
 def test_several_inputs_are_removed_together(normalize):
     model, inputs = Pair(), (pictures(), rows())
-    with evaluation_of(model, inputs, "integrated_gradients", removals=6, cells=2) as evaluation:
-        got = Infidelity(normalize=normalize).per_sample(evaluation)
-        masks = evaluation.perturbations.masks(torch.arange(6))
+    with evaluation_of(model, inputs, "integrated_gradients") as evaluation:
+        subsets = Subsets(Grid(2), 6)
+        got = Infidelity(normalize, subsets).per_sample(evaluation)
+        masks = masks_of(evaluation, subsets)
         point = evaluation.attribution.point
     zero = tuple(map(torch.zeros_like, inputs))
     torch.testing.assert_close(got, by_hand(model, inputs, zero, point, masks, TARGET, normalize), atol=1e-6, rtol=1e-6)
@@ -65,7 +69,7 @@ def test_several_inputs_are_removed_together(normalize):
 def test_sensitivities_are_multiplied_with_the_difference_to_the_baseline():
     model, x = Linear((2, 6, 6)), pictures()
     for method in (Saliency(absolute=False), SmoothGrad(n_samples=3), IntegratedGradients(2, multiply_by_inputs=False)):
-        with evaluation_of(model, x, method, removals=9, baseline=1.5) as evaluation:
+        with evaluation_of(model, x, method, baseline=1.5) as evaluation:
             assert float(Infidelity(normalize=False).per_sample(evaluation).max()) < 1e-20
 
 
@@ -81,7 +85,7 @@ def test_occlusion_counts_every_window_once_for_each_of_its_elements():
     with evaluation_of(Linear((2, 6, 6)), pictures(), Occlusion(window=1)) as evaluation:
         assert float(Infidelity().per_sample(evaluation).max()) < 1e-20
         raw = Infidelity(normalize=False).per_sample(evaluation)
-        torch.testing.assert_close(raw, evaluation.perturbations.drops.square().mean(dim=1))
+        torch.testing.assert_close(raw, evaluation.perturbations.drops(Subsets()).square().mean(dim=1))
 
 
 def test_the_scale_of_a_map_does_not_matter_and_its_sign_does():
@@ -119,10 +123,11 @@ def test_captum_agrees_where_the_definitions_do(normalize):
     captum = pytest.importorskip("captum.metrics")
     model, x = Picture(), pictures()
     removals = 11
-    with evaluation_of(model, x, "input_x_gradient", removals=removals, cells=3) as evaluation:
-        got = Infidelity(normalize=normalize).per_sample(evaluation)
-        masks = evaluation.perturbations.masks(torch.arange(removals)).view(removals, 1, 6, 6)
-        drops = evaluation.perturbations.drops
+    with evaluation_of(model, x, "input_x_gradient") as evaluation:
+        subsets = Subsets(Grid(3), removals)
+        got = Infidelity(normalize, subsets).per_sample(evaluation)
+        masks = masks_of(evaluation, subsets).view(removals, 1, 6, 6)
+        drops = evaluation.perturbations.drops(subsets)
         phi = evaluation.attribution.point[0]
 
     def perturb(inputs):

@@ -5,7 +5,7 @@ import torch
 from metrics.evaluations import Picture, evaluation_of, pictures, with_scores
 
 from lightning_explain.metrics import DegenerateRate
-from lightning_explain.metrics.degenerate import is_degenerate
+from lightning_explain.metrics.complexity.degenerate import is_degenerate
 
 
 def by_hand(numbers):

@@ -42,10 +42,10 @@ class CompletenessGap(AttributionMetric):
     """
 
     higher_is_better = False
+    default = True
     plot_lower_bound = 0.0
 
-    @classmethod
-    def missing(cls, method: Method, space: Place, probe: ProbeSet) -> str | None:  # noqa: D102
+    def missing(self, method: Method, space: Place, probe: ProbeSet) -> str | None:  # noqa: D102
         complete = method.complete and method.contributes
         return None if complete else f"{method.name} is not complete: its attributions need not add up"
 

@@ -1,0 +1,75 @@
+"""Removing features and watching the score: the one engine of perturbation methods and metrics."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from typing import TypeAlias
+
+import torch
+from torch import Tensor
+
+from lightning_explain.attribution.features import FeatureSpace
+from lightning_explain.attribution.fill import fill as find_fill
+from lightning_explain.attribution.problem import Problem
+from lightning_explain.attribution.regions import Regions
+from lightning_explain.inputs import Point
+
+Removed: TypeAlias = Callable[[Tensor, Tensor], Tensor]
+"""(rows, copies) -> the features that are gone, (m, D) boolean."""
+
+
+def feature_space(problem: Problem) -> FeatureSpace:
+    """The features of a problem's variable.
+
+    Returns:
+        Their space.
+    """
+    return FeatureSpace.of(problem.z, problem.place.channel_dim)
+
+
+def left(problem: Problem, copies: int, removed: Removed, fill: str = "baseline") -> Tensor:
+    """The score that is left when features are removed.
+
+    Args:
+        problem: The problem; its readout is that of the score.
+        copies: The number of removals for each sample; each costs a row.
+        removed: Which features are gone.
+        fill: What takes their place, see :data:`~lightning_explain.attribution.fill.FILLS`.
+
+    Returns:
+        Scores (n, copies).
+    """
+    space, substitute = feature_space(problem), find_fill(fill)
+
+    def point(rows: Tensor, copy: Tensor) -> Point:
+        masks = space.scatter(removed(rows, copy))
+        others = substitute(problem, rows, copy, masks)
+        return tuple(torch.where(m, other, z[rows]) for m, other, z in zip(masks, others, problem.z, strict=True))
+
+    return problem.values(copies, point)
+
+
+def left_without(problem: Problem, regions: Regions, taken: Tensor, fill: str = "baseline") -> Tensor:
+    """The score that is left when sets of whole regions are removed, the same sets in every sample.
+
+    The result is remembered: whoever asks for the same sets again, another metric or a method, gets it for nothing.
+
+    Args:
+        problem: The problem.
+        regions: R regions.
+        taken: The sets, (K, R) boolean.
+        fill: What takes their place.
+
+    Returns:
+        Scores (n, K).
+    """
+    sets = taken.to(regions.ids.device)
+    key = ("left without", fill, _digest(regions.ids), _digest(taken))
+    return problem.remembered(
+        key, lambda: left(problem, len(sets), lambda rows, copy: regions.spread(sets[copy], rows), fill)
+    )
+
+
+def _digest(tensor: Tensor) -> str:
+    return hashlib.sha256(repr(tuple(tensor.shape)).encode() + tensor.cpu().numpy().tobytes()).hexdigest()

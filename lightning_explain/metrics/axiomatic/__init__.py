@@ -1,0 +1,1 @@
+"""Axiomatic: does the explanation keep its promises?"""

@@ -1,0 +1,1 @@
+"""Complexity: how much does the explanation say at once?"""

@@ -1,0 +1,1 @@
+"""Faithfulness: does the explanation say what the model does?"""

@@ -1,0 +1,1 @@
+"""Localisation: does the explanation lie where it should?"""

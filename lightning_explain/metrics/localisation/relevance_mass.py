@@ -1,0 +1,57 @@
+"""Relevance mass: how much of the relevance lies in a region?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lightning_explain.metrics.localisation.region import RegionMetric, area_share, defined
+from lightning_explain.metrics.metric import METRICS
+from lightning_explain.precision import accurate
+
+
+def relevance_mass(scores: Tensor, mask: Tensor) -> Tensor:
+    """The share of the positive attribution that lies in a region.
+
+    Args:
+        scores: Attributions of features (n, D).
+        mask: The region (n, D).
+
+    Returns:
+        Shares (n,) in [0, 1], float64; NaN where the region is empty, nothing is positive or the map is not finite.
+
+    Example:
+        >>> relevance_mass(torch.tensor([[3.0, -5.0, 1.0]]), torch.tensor([[True, True, False]]))
+        tensor([0.7500], dtype=torch.float64)
+    """
+    positive = accurate(scores).clamp(min=0)
+    total = positive.sum(dim=1)
+    share = (positive * mask.to(positive)).sum(dim=1) / total
+    return torch.where((total > 0) & defined(scores, mask), share, torch.nan)
+
+
+@METRICS.register("relevance_mass")
+class RelevanceMass(RegionMetric):
+    """The share of the positive attribution that lies in the mask, divided by the mask's share of the area.
+
+    From 0 up, 1 is chance. Higher is better for an object, lower for an artefact.
+
+    L. Arras, A. Osman, W. Samek: CLEVR-XAI. arXiv:2003.07258, 2022.
+
+    Args:
+        enrichment: Divide by the region's share of the area: 1 is chance, whatever the region's size.
+        artefact: Whether the region is an artefact: then lower is better.
+        kwargs: For :class:`torchmetrics.Metric`.
+    """
+
+    default = True
+
+    def __init__(self, enrichment: bool = True, artefact: bool = False, **kwargs: Any) -> None:
+        super().__init__(artefact, **kwargs)
+        self.enrichment = enrichment
+
+    def inside(self, scores: Tensor, mask: Tensor) -> Tensor:  # noqa: D102
+        share = relevance_mass(scores, mask)
+        return share / area_share(mask) if self.enrichment else share

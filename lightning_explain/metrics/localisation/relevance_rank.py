@@ -1,0 +1,79 @@
+"""Relevance rank: how much of a region is among the most relevant features?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lightning_explain.metrics.localisation.region import RegionMetric, area_share, defined
+from lightning_explain.metrics.metric import METRICS
+from lightning_explain.precision import accurate
+
+
+def relevance_rank(scores: Tensor, mask: Tensor) -> Tensor:
+    """The share of the region that is among the K most relevant features, K the region's size.
+
+    Features tied at the K-th place count with the share of them that still fits: the expected value
+    if ties were broken at random.
+
+    Args:
+        scores: Attributions of features (n, D).
+        mask: The region (n, D).
+
+    Returns:
+        Shares (n,) in [0, 1], float64; NaN where the region is empty or the map not finite.
+
+    Example:
+        >>> relevance_rank(torch.tensor([[3.0, 1.0, 2.0, 2.0]]), torch.tensor([[True, False, True, False]]))
+        tensor([0.7500], dtype=torch.float64)
+    """
+    size = mask.sum(dim=1)
+    return torch.where(defined(scores, mask), hits(scores, mask, size) / size.clamp(min=1), torch.nan)
+
+
+def hits(scores: Tensor, mask: Tensor, k: Tensor) -> Tensor:
+    """How many of the k most relevant features lie in a region, those tied at the k-th place counted in part.
+
+    Args:
+        scores: Attributions of features (n, D).
+        mask: The region (n, D).
+        k: How many features, for each sample (n,).
+
+    Returns:
+        Numbers (n,), float64.
+    """
+    scores = accurate(scores)
+    mask, k = mask.to(scores.device), k.to(scores.device)
+    place = (k - 1).clamp(min=0)[:, None]
+    least = scores.sort(dim=1, descending=True).values.gather(1, place)
+    above, tied = scores > least, scores == least
+    fits = (k - above.sum(dim=1)).double() / tied.sum(dim=1).clamp(min=1)
+    return (above & mask).sum(dim=1) + fits * (tied & mask).sum(dim=1)
+
+
+@METRICS.register("relevance_rank")
+class RelevanceRank(RegionMetric):
+    """The share of the mask among the K most relevant features, divided by the mask's share of the area.
+
+    K is the number of features in the mask. From 0 up, 1 is chance. Higher is better for an object,
+    lower for an artefact.
+
+    L. Arras, A. Osman, W. Samek: CLEVR-XAI. arXiv:2003.07258, 2022.
+
+    Args:
+        enrichment: Divide by the region's share of the area: 1 is chance, whatever the region's size.
+        artefact: Whether the region is an artefact: then lower is better.
+        kwargs: For :class:`torchmetrics.Metric`.
+    """
+
+    default = True
+
+    def __init__(self, enrichment: bool = True, artefact: bool = False, **kwargs: Any) -> None:
+        super().__init__(artefact, **kwargs)
+        self.enrichment = enrichment
+
+    def inside(self, scores: Tensor, mask: Tensor) -> Tensor:  # noqa: D102
+        share = relevance_rank(scores, mask)
+        return share / area_share(mask) if self.enrichment else share

@@ -1,0 +1,1 @@
+"""Over time: how do explanations change, and do methods agree?"""

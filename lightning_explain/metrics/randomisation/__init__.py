@@ -1,0 +1,1 @@
+"""Randomisation: does the explanation depend on the model at all?"""

@@ -1,0 +1,1 @@
+"""Robustness: does the explanation stay when the input hardly changes?"""
