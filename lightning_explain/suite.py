@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from lightning_explain.attribution.attribution import Attribution
 from lightning_explain.attribution.budget import RowBudget
-from lightning_explain.attribution.engine import Explainer, explainer, outputs, parse, pose
+from lightning_explain.attribution.engine import Explainer, explainer, parse, pose
 from lightning_explain.attribution.features import FeatureSpace
 from lightning_explain.attribution.guard import borrowed
 from lightning_explain.attribution.methods import Method
@@ -85,7 +85,7 @@ class Suite:
             problem = self._pose(model, sample, _in_dtype_of(model, sample.inputs))
             # The model may still be on the CPU: what is learnt of memory and speed here is forgotten.
             problem = replace(problem, budget=RowBudget(self.budget.max_rows))
-            given = outputs(problem)
+            given = problem.outputs
             resolve_target(self.probe.target, given.expand(len(self.probe), *given.shape[1:]), self.probe.label)
             explainers = tuple(explainer(method, problem, place) for method, place in self._methods)
             names = [chosen.name for chosen in explainers]
@@ -150,7 +150,7 @@ class Suite:
         """
         with borrowed(model, self.seed):
             problem = self._pose(model, self.probe, inputs)
-            readout = probability_readout(outputs(problem), problem.target)
+            readout = probability_readout(problem.outputs, problem.target)
             # One problem for each place: methods and metrics share what it remembers.
             problems = {str(place): problem.at(place) for place in self._every_place()}
             attributions = {e.name: e(problems[str(e.place)]) for e in self.explainers}

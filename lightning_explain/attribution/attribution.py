@@ -26,6 +26,7 @@ class Attribution:
             baseline), for complete methods; its size says how far to trust them, 0 is exact.
         span: The score - score at the baseline (n,), for complete methods: the scale of ``delta``.
         keyed: Whether the inputs were a dict.
+        coarse: What a method gave before it was upsampled; None where nothing was.
     """
 
     point: Point = field(repr=False)
@@ -37,6 +38,7 @@ class Attribution:
     delta: Tensor | None = field(default=None, repr=False)
     span: Tensor | None = field(default=None, repr=False)
     keyed: bool = False
+    coarse: Point | None = field(default=None, repr=False)
 
     @property
     def values(self) -> Inputs:

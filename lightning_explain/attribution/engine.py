@@ -15,7 +15,7 @@ from lightning_explain.attribution.budget import RowBudget
 from lightning_explain.attribution.guard import borrowed
 from lightning_explain.attribution.interception import named_layers
 from lightning_explain.attribution.methods import METHODS, Method
-from lightning_explain.attribution.model import Forward, call, output
+from lightning_explain.attribution.model import Forward, call
 from lightning_explain.attribution.place import Input, Layer, Neuron, Place
 from lightning_explain.attribution.problem import Problem
 from lightning_explain.attribution.target import resolve_target
@@ -63,7 +63,7 @@ class Explainer:
             method=self.name,
             place=self.place,
             target=problem.target,
-            outputs=outputs(problem),
+            outputs=problem.outputs,
             delta=delta,
             span=span,
             keyed=isinstance(problem.inputs, Mapping) and not isinstance(self.place, Layer),
@@ -167,32 +167,10 @@ def pose(
     )
     if target is None:
         return problem
-    given = outputs(problem)
+    given = problem.outputs
     posed = replace(problem, target=resolve_target(target, given, label))
     posed.remembered("outputs", lambda: given)
     return posed
-
-
-def outputs(problem: Problem) -> Tensor:
-    """The model's outputs for the samples.
-
-    Returns:
-        A tensor (n, ...), detached.
-    """
-    return problem.remembered("outputs", lambda: _outputs(problem))
-
-
-def _outputs(problem: Problem) -> Tensor:
-    parts: list[Tensor] = []
-
-    def body(chunk: slice) -> None:
-        # Copies, for the model may work in place on its inputs.
-        part = rebuild(problem.inputs, tuple(leaf[chunk].clone() for leaf in leaves(problem.inputs)))
-        with torch.no_grad():
-            parts.append(output(problem.model, part, problem.forward).clone())  # a view would keep all its base
-
-    problem.budget.run(problem.samples, "forward", body)
-    return torch.cat(parts)
 
 
 def explainer(method: str | Method, problem: Problem, place: Place | None = None) -> Explainer:
@@ -255,7 +233,7 @@ def last_convolution(problem: Problem) -> str:
         if isinstance(layer, CONVOLUTIONS)
     ]
     try:
-        outputs(problem.select(torch.zeros(1, dtype=torch.long, device=leaves(problem.inputs)[0].device)))
+        _ = problem.select(torch.zeros(1, dtype=torch.long, device=leaves(problem.inputs)[0].device)).outputs
     finally:
         for handle in handles:
             handle.remove()
@@ -284,4 +262,5 @@ def _upsampled(attribution: Attribution, problem: Problem) -> Attribution:
         names=place.names(problem),
         place=place,
         keyed=isinstance(problem.inputs, Mapping),
+        coarse=attribution.point,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, TypeAlias
 
 import torch
 from torch import Tensor
@@ -31,6 +31,10 @@ class Place(Protocol):
     def channel_dim(self) -> int | None:
         """The dimension that a feature spans whole; None where every element is a feature."""
 
+    @property
+    def explains_output(self) -> bool:
+        """Whether the explained number is read from the model's output."""
+
     def variable(self, problem: Problem, inputs: Inputs) -> Point:
         """The tensors that attributions are about, for the samples ``inputs``; (n, ...) each."""
 
@@ -49,6 +53,8 @@ class Input:
         channel_dim: The dimension that a feature spans whole, where an input has more than two: for
             pictures (n, channels, height, width) a feature is a pixel. None: every element is one.
     """
+
+    explains_output: ClassVar[bool] = True
 
     channel_dim: int | None = 1
 
@@ -78,6 +84,8 @@ class Layer:
         of: Whether its ``"output"`` or its ``"input"`` is meant.
         channel_dim: As in :class:`Input`; ``-1`` for tokens (n, tokens, features).
     """
+
+    explains_output: ClassVar[bool] = True
 
     name: str
     of: Side = "output"
@@ -115,6 +123,8 @@ class Neuron:
         of: Whether the layer's ``"output"`` or its ``"input"`` is meant.
         channel_dim: As in :class:`Input`.
     """
+
+    explains_output: ClassVar[bool] = False
 
     name: str
     index: Index

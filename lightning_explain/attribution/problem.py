@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from lightning_explain.attribution.budget import RowBudget
-from lightning_explain.attribution.model import Forward, call
+from lightning_explain.attribution.model import Forward, call, output
 from lightning_explain.attribution.place import Input, Place
-from lightning_explain.attribution.target import Readout
-from lightning_explain.inputs import Inputs, Point, batch_size, column, is_continuous, leaves, take
+from lightning_explain.attribution.target import Readout, select
+from lightning_explain.inputs import Inputs, Point, batch_size, column, is_continuous, leaves, rebuild, take
 
 Points: TypeAlias = Callable[[Tensor, Tensor], Point]
 """(rows, copies) -> the variable, with a row for each pair of a sample and a copy number."""
@@ -79,9 +79,17 @@ class Problem:
         self._require_numbers()
         return tuple(z - z0 for z, z0 in zip(self.z, self.z0, strict=True))
 
+    @property
+    def outputs(self) -> Tensor:
+        """The model's outputs for the samples, (n, ...), detached."""
+        return self.remembered("outputs", self._outputs)
+
     @cached_property
     def value(self) -> Tensor:
         """The score at the inputs, (n,)."""
+        if self.place.explains_output:
+            score = select(self.outputs, self.target, self.readout)
+            return score.to(_accumulator(score))
         return self.values(1, lambda rows, _: _pick(self.z, rows))[:, 0]
 
     @cached_property
@@ -130,7 +138,7 @@ class Problem:
             return self
         other = replace(self, place=place)
         if "outputs" in self._memory:
-            other.remembered("outputs", lambda: self._memory["outputs"])
+            other.remembered("outputs", lambda: self.outputs)
         return other
 
     def reading(self, readout: Readout) -> Problem:
@@ -142,6 +150,7 @@ class Problem:
         other = replace(self, readout=readout)
         # Where cached properties keep their values.
         vars(other).update({key: value for key, value in vars(self).items() if key in {"z", "z0", "difference"}})
+        other.remembered("outputs", lambda: self.outputs)
         return other
 
     def values(self, copies: int, points: Points) -> Tensor:
@@ -202,6 +211,18 @@ class Problem:
 
         self.budget.run(copies * n, f"backward{self.place}", body)
         return totals
+
+    def _outputs(self) -> Tensor:
+        parts: list[Tensor] = []
+
+        def body(chunk: slice) -> None:
+            # Copies, for the model may work in place on its inputs.
+            part = rebuild(self.inputs, tuple(leaf[chunk].clone() for leaf in leaves(self.inputs)))
+            with torch.no_grad():
+                parts.append(output(self.model, part, self.forward).clone())  # a view would keep all its base
+
+        self.budget.run(self.samples, "forward", body)
+        return torch.cat(parts)
 
     def _variable(self, inputs: Inputs) -> Point:
         parts: list[Point] = []

@@ -75,7 +75,7 @@ class Evaluation:
     @cached_property
     def point(self) -> Point:
         """The attributions as the method gives them, a coarse map before it is upsampled; (n, ...) each."""
-        return self.explain(self.problem) if self.explainer.coarse else self.attribution.point
+        return self.attribution.point if self.attribution.coarse is None else self.attribution.coarse
 
     def curve(self, course: Course) -> Curve:
         """The score while features go or come in the order of the attributions.

@@ -15,7 +15,7 @@ from lightning_explain import (
     explain,
 )
 from lightning_explain.attribution.budget import RowBudget
-from lightning_explain.attribution.engine import Explainer, explainer, outputs, parse, pose
+from lightning_explain.attribution.engine import Explainer, explainer, parse, pose
 from lightning_explain.attribution.guard import borrowed
 from lightning_explain.attribution.methods import Method
 from lightning_explain.attribution.problem import Problem
@@ -268,7 +268,7 @@ def test_a_problem_is_posed_once_and_explained_many_times() -> None:
     x = BY_NAME["cnn"].inputs()
     with borrowed(model):
         problem = pose(model, x, "predicted", budget=RowBudget(3))
-        assert torch.equal(problem.target, outputs(problem).argmax(dim=1, keepdim=True))
+        assert torch.equal(problem.target, problem.outputs.argmax(dim=1, keepdim=True))
         for method in (Saliency(), Occlusion(3)):
             found = explainer(method, problem)(problem)
             torch.testing.assert_close(found.values, explain(model, x, method).values, rtol=0, atol=1e-12)
