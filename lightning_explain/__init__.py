@@ -24,8 +24,11 @@ if TYPE_CHECKING:
     from lightning_explain.attribution.place import Input as Input
     from lightning_explain.attribution.place import Layer as Layer
     from lightning_explain.attribution.place import Neuron as Neuron
+    from lightning_explain.audit import Audit as Audit
+    from lightning_explain.audit import audit as audit
     from lightning_explain.callback import AttributionMonitor as AttributionMonitor
     from lightning_explain.checkpoint import AttributionCheckpoint as AttributionCheckpoint
+    from lightning_explain.evaluate import evaluate as evaluate
     from lightning_explain.metrics import METRICS as METRICS
     from lightning_explain.probe import ProbeSet as ProbeSet
     from lightning_explain.stopping import AttributionStopping as AttributionStopping
@@ -37,6 +40,7 @@ _MODULES = {
     "AttributionCheckpoint": "checkpoint",
     "AttributionMonitor": "callback",
     "AttributionStopping": "stopping",
+    "Audit": "audit",
     "GradCAM": "attribution.methods",
     "Input": "attribution.place",
     "InputXGradient": "attribution.methods",
@@ -52,6 +56,8 @@ _MODULES = {
     "SmoothGrad": "attribution.methods",
     "SmoothGradSquared": "attribution.methods",
     "VarGrad": "attribution.methods",
+    "audit": "audit",
+    "evaluate": "evaluate",
     "explain": "attribution.engine",
 }
 

@@ -14,13 +14,14 @@ from typing_extensions import override
 
 from lightning_explain.attribution.budget import RowBudget
 from lightning_explain.attribution.model import Forward, call, is_materialized
+from lightning_explain.best import Best
 from lightning_explain.clock import Clock
 from lightning_explain.compat import averages_weights, validation_step_axis
 from lightning_explain.defaults import default_methods, default_metrics
 from lightning_explain.examination import Examination, Maps, Report
 from lightning_explain.gallery import Gallery
 from lightning_explain.inputs import Inputs, leaves, rebuild
-from lightning_explain.loggers import write_pictures
+from lightning_explain.loggers import write_pictures, write_text
 from lightning_explain.probe import ProbeSet
 from lightning_explain.suite import MethodSpec, MetricSpec, Suite
 
@@ -60,6 +61,10 @@ class AttributionMonitor(Callback):
         max_rows: The most rows that go through the model at once; None: chosen by measurement.
         prog_bar: Scores shown in the progress bar, without the prefix (``"integrated_gradients/srg"``).
         seed: Where the random removals, yardsticks and parameters begin.
+        per_class: Log every score for the samples of each class too, as ``<score>/class_<label>``.
+        best: Which validation is the best, for ``drift_from_best``: the name of a logged metric and ``"min"`` or
+            ``"max"``. None: what the trainer's checkpoint callback watches, if it watches something. A resumed run
+            looks for a new best.
 
     Raises:
         MisconfigurationException: At construction or in ``setup``, if something does not fit; the message says
@@ -85,9 +90,11 @@ class AttributionMonitor(Callback):
         max_rows: int | None = None,
         prog_bar: Sequence[str] = (),
         seed: int = 0,
+        per_class: bool = False,
+        best: tuple[str, Literal["min", "max"]] | None = None,
     ) -> None:
         super().__init__()
-        _check(probe, every_n_validations, on_error, name, max_pictures)
+        _check(probe, every_n_validations, on_error, name, max_pictures, per_class, best)
         self.probe, self.methods, self.metrics = probe, methods, metrics
         self.every_n_validations, self.on_error, self.name = every_n_validations, on_error, name
         self.forward, self.prog_bar, self.seed = forward, tuple(prog_bar), seed
@@ -99,6 +106,8 @@ class AttributionMonitor(Callback):
         self._suite = self._make_suite(None)
         self._prepared = False
         self._previous: Maps | None = None
+        self.per_class, self.best = per_class, best
+        self._best = Best()
         self._clock = Clock()
         self._warned: set[str] = set()
 
@@ -113,7 +122,18 @@ class AttributionMonitor(Callback):
             Names, ``<name>/<method>[@<layer>]/<score>``.
         """
         self._prepare(trainer, pl_module)
-        return self._suite.score_names(self.name)
+        return self._names()
+
+    def yardstick_of(self, score: str) -> str | None:
+        """The score of random attributions that stands beside a score.
+
+        Args:
+            score: A full name, as in :meth:`score_names`.
+
+        Returns:
+            The full name of the yardstick's score; None if that score has none.
+        """
+        return self._suite.yardstick_names(self.name).get(score)
 
     @override
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -167,7 +187,12 @@ class AttributionMonitor(Callback):
     # Not state_dict: two stateful callbacks with one name would be refused by Lightning, before setup could say why.
     @override
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        state = {"validations": self.validations, "probe": self.probe.identity, "scales": self._gallery.scales}
+        state = {
+            "validations": self.validations,
+            "probe": self.probe.identity,
+            "scales": self._gallery.scales,
+            "module": f"{type(pl_module).__module__}:{type(pl_module).__qualname__}",  # for an audit
+        }
         checkpoint.setdefault(CHECKPOINT_KEY, {})[self.name] = state
 
     @override
@@ -208,7 +233,8 @@ class AttributionMonitor(Callback):
                 f" dtypes {[str(leaf.dtype) for leaf in leaves(self.probe.inputs)]}: {error}"
             ) from error
         self._prepared = True
-        names = self._suite.score_names(self.name)
+        self._require_best(trainer)
+        names = self._names()
         unknown = [name for name in self.prog_bar if f"{self.name}/{name}" not in names]
         if unknown:
             raise MisconfigurationException(f"prog_bar names no score: {unknown}. Known: {', '.join(names)}.")
@@ -219,13 +245,14 @@ class AttributionMonitor(Callback):
         self._prepare(trainer, pl_module)
         with self._clock.running():
             self._examination = self._attempt(
-                trainer, lambda: self._suite.run(pl_module, self._inputs(trainer), previous)
+                trainer, lambda: self._suite.run(pl_module, self._inputs(trainer), previous, self._best.maps)
             )
-        names = self._suite.score_names(self.name)
-        scores = {} if self._examination is None else self._examination.scores(self.name)
-        self.report = Report(self.validations, trainer.global_step, scores) if scores else None
-        if self._examination is not None and trainer.state.fn == "fit":
-            self._previous = self._examination.maps
+        names, found = self._names(), self._examination
+        label = self.probe.label if self.per_class else None
+        scores = {} if found is None else found.scores(self.name, label)
+        self.report = None if found is None else Report(self.validations, trainer.global_step, scores, found.agreement)
+        if found is not None and trainer.state.fn == "fit":
+            self._previous = found.maps
         # NaN for what failed: a callback that monitors a score would crash on a missing one.
         values = {name: scores[name].mean if scores else float("nan") for name in names}
         for name, value in values.items():
@@ -239,6 +266,9 @@ class AttributionMonitor(Callback):
         if examination is None:
             return
         step = validation_step_axis(trainer)
+        watched = self._watched(trainer)
+        if watched is not None and trainer.state.fn == "fit":  # the validation's metrics are final by now
+            self._best.take(trainer.callback_metrics.get(watched[0]), watched[1], examination.maps)
         with self._clock.running():
             self._attempt(trainer, lambda: self._draw(trainer, examination, step))
         cost = {f"{self.name}/seconds": self._clock.last, f"{self.name}/time_share": self._clock.share}
@@ -252,8 +282,25 @@ class AttributionMonitor(Callback):
             return
         pictures = self._gallery.pictures(self.probe, examination, step, remember=trainer.state.fn == "fit")
         for logger in trainer.loggers:
+            for table in examination.agreement:
+                write_text(logger, f"{self.name}/agreement", table.markdown, step)
             if pictures and not write_pictures(logger, pictures, step):
                 self._warn_once(f"{type(logger).__name__} cannot show pictures: it gets the scores alone.")
+
+    def _names(self) -> tuple[str, ...]:
+        return self._suite.score_names(self.name, per_class=self.per_class)
+
+    def _watched(self, trainer: Trainer) -> tuple[str, str] | None:
+        saving = trainer.checkpoint_callback
+        monitor, mode = getattr(saving, "monitor", None), getattr(saving, "mode", None)
+        return self.best or ((monitor, mode) if monitor and mode else None)
+
+    def _require_best(self, trainer: Trainer) -> None:
+        if self._suite.measures("drift_from_best") and self._watched(trainer) is None:
+            raise MisconfigurationException(
+                "AttributionMonitor: drift_from_best needs to know which validation is the best; pass"
+                " best=('val_acc', 'max'), or give the trainer a checkpoint callback that monitors a metric."
+            )
 
     def _attempt(self, trainer: Trainer, work: Callable[[], T]) -> T | None:
         # In the trainer's precision; all ranks agree on whether it failed before any raises.
@@ -304,13 +351,25 @@ class AttributionMonitor(Callback):
             rank_zero_warn(message)
 
 
-def _check(probe: object, every_n_validations: int, on_error: str, name: str, max_pictures: int) -> None:
+def _check(
+    probe: object,
+    every_n_validations: int,
+    on_error: str,
+    name: str,
+    max_pictures: int,
+    per_class: bool,
+    best: tuple[str, str] | None,
+) -> None:
+    labelled = isinstance(probe, ProbeSet) and probe.label is not None and not probe.label.is_floating_point()
     problems = {
         f"probe must be a ProbeSet, got {type(probe).__name__}; see ProbeSet.from_dataset": isinstance(probe, ProbeSet),
         f"every_n_validations must be at least 1, got {every_n_validations}": every_n_validations >= 1,
         f"on_error must be 'raise' or 'warn', got {on_error!r}": on_error in {"raise", "warn"},
         f"name must be a word without '/', got {name!r}": bool(name) and "/" not in name,
         f"max_pictures must not be negative, got {max_pictures}": max_pictures >= 0,
+        "per_class needs a probe set with class labels; pass label= to it": labelled or not per_class,
+        f"best must be the name of a metric and 'min' or 'max', such as ('val_acc', 'max'), got {best!r}": best is None
+        or (isinstance(best, tuple) and len(best) == 2 and best[1] in {"min", "max"}),
     }
     for problem, fine in problems.items():
         if not fine:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from pickle import UnpicklingError
 
 from lightning_explain import __version__
 
@@ -21,8 +24,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: The arguments; None: those of the process.
 
     Returns:
-        The exit status: 0, or 1 if the demo did not show what it is there to show. Wrong arguments
-        leave with status 2.
+        The exit status: 0, or 1 if the demo did not show what it is there to show, or a gate is closed. Wrong
+        arguments leave with status 2.
     """
     parser = argparse.ArgumentParser(
         prog="lightning-explain",
@@ -31,6 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="command", required=True)
     _add_demo(commands)
+    _add_audit(commands)
     arguments = parser.parse_args(argv)
     return int(arguments.run(arguments))
 
@@ -71,6 +75,54 @@ def _demo(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> int
     from lightning_explain.demo.show import show
 
     return 0 if show(arguments.out, arguments.epochs, arguments.seed) else 1
+
+
+def _add_audit(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    audit = commands.add_parser(
+        "audit",
+        help="judge a finished checkpoint by a gate; exits with status 1 if it is closed",
+        description="Explain a probe set with the model of a checkpoint, score the explanations, and judge them by a"
+        " gate, as AttributionCheckpoint does in a run. The methods and metrics are those that the gate names.",
+    )
+    audit.add_argument("checkpoint", type=Path, metavar="CKPT", help="a checkpoint that Lightning wrote")
+    audit.add_argument(
+        "--probe", required=True, metavar="FILE|MODULE:FUNCTION", help="what ProbeSet.save wrote, or what makes one"
+    )
+    audit.add_argument(
+        "--gate",
+        required=True,
+        action="append",
+        metavar="GATE",
+        help="such as 'lower(attribution/saliency/srg) > random'; all must hold if given several times",
+    )
+    audit.add_argument(
+        "--model", metavar="MODULE:CLASS", help="the LightningModule's class, if the checkpoint does not say it"
+    )
+    audit.add_argument("--json", action="store_true", help="print the verdict and all scores as JSON")
+    audit.add_argument("--max-rows", type=_Whole(1), metavar="N", help="the most rows through the model at once")
+    audit.add_argument("--seed", type=_Whole(0), default=0, metavar="N", help="of random removals and attributions")
+    audit.add_argument("--trust", action="store_true", help="unpickle the file, which may run code: for your own files")
+    audit.set_defaults(run=lambda arguments: _audit(audit, arguments))
+
+
+def _audit(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
+    if not arguments.checkpoint.is_file():
+        parser.error(f"there is no file {arguments.checkpoint}")
+    sys.path.insert(0, str(Path.cwd()))  # where users keep the module that defines the model
+
+    from lightning_explain.audit import audit, load_checkpoint, load_probe, table
+
+    try:
+        model, step = load_checkpoint(arguments.checkpoint, arguments.model, trust=arguments.trust)
+        probe = load_probe(arguments.probe)
+        settings = {"max_rows": arguments.max_rows, "seed": arguments.seed, "step": step}
+        found = audit(model, probe, arguments.gate, **settings)
+    except (TypeError, ValueError, RuntimeError) as error:
+        parser.error(str(error))
+    except UnpicklingError as error:
+        parser.error(f"{arguments.checkpoint} holds more than tensors and plain values; is it yours? --trust. {error}")
+    print(json.dumps(found.to_dict(), indent=2) if arguments.json else table(found))  # noqa: T201
+    return 0 if found.verdict.open else 1
 
 
 @dataclass(frozen=True)

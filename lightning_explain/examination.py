@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from torch import Tensor
 
 from lightning_explain.attribution.attribution import Attribution
 from lightning_explain.metrics import Score
+from lightning_explain.metrics.over_time.agreement import agreement
 
 Maps: TypeAlias = Mapping[str, Tensor]
 """Attributions of the features (n, D), by the explainer's name."""
@@ -24,12 +25,14 @@ class Explained:
         attribution: The attributions, on the CPU.
         maps: The attributions of the features (n, D), on the CPU.
         scores: A score for each metric that applies.
+        space: Where the maps live, as in the name of the yardstick: nothing for the input, else ``@layer``.
     """
 
     name: str
     attribution: Attribution
     maps: Tensor
     scores: Mapping[str, Score]
+    space: str = ""
 
 
 @dataclass(frozen=True)
@@ -49,14 +52,62 @@ class Examination:
         """The attributions of the features, for the next validation to be compared with."""
         return {entry.name: entry.maps for entry in self.explained}
 
-    def scores(self, prefix: str) -> dict[str, Score]:
+    def scores(self, prefix: str, label: Tensor | None = None) -> dict[str, Score]:
         """All scores by the full name under which they are logged.
 
+        Args:
+            prefix: What the names begin with.
+            label: Class labels (n,): with them the scores of each class's samples stand beside those of all.
+
         Returns:
-            Score by ``prefix/method/metric``.
+            Score by ``prefix/method/metric``, and ``prefix/method/metric/class_<label>``.
         """
         by_method = {entry.name: entry.scores for entry in self.explained} | dict(self.yardstick)
-        return {f"{prefix}/{method}/{metric}": s for method, of in by_method.items() for metric, s in of.items()}
+        named = {f"{prefix}/{method}/{metric}": s for method, of in by_method.items() for metric, s in of.items()}
+        if label is None:
+            return named
+        own = [f"{prefix}/{entry.name}/{metric}" for entry in self.explained for metric in entry.scores]
+        return named | {class_name(name, c): s for name in own for c, s in named[name].by_class(label).items()}
+
+    @property
+    def agreement(self) -> tuple[Agreement, ...]:
+        """How far methods whose maps live at the same place agree; one table for each place with several."""
+        spaces = list(dict.fromkeys(entry.space for entry in self.explained))
+        groups = [{e.name: e.maps for e in self.explained if e.space == space} for space in spaces]
+        return tuple(
+            Agreement(tuple(maps), tuple(map(tuple, agreement(maps).nanmean(dim=0).tolist())))
+            for maps in groups
+            if len(maps) > 1
+        )
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """The mean rank correlation between the maps of every two methods.
+
+    Args:
+        methods: Their names.
+        correlations: A row for each method, in [-1, 1]; NaN where no sample has two maps that order something.
+    """
+
+    methods: tuple[str, ...]
+    correlations: tuple[tuple[float, ...], ...] = field(repr=False)
+
+    @property
+    def markdown(self) -> str:
+        """The table, for loggers that take text."""
+        rows = zip(self.methods, self.correlations, strict=True)
+        head = f"| rank correlation | {' | '.join(self.methods)} |\n|---|{'---|' * len(self.methods)}\n"
+        return head + "\n".join(f"| {name} | {' | '.join(f'{c:.2f}' for c in row)} |" for name, row in rows)
+
+
+def class_name(score: str, label: int) -> str:
+    """What a score of one class's samples is called.
+
+    Returns:
+        ``<score>/class_<label>``.
+    """
+    return f"{score}/class_{label}"
 
 
 @dataclass(frozen=True)
@@ -67,8 +118,10 @@ class Report:
         validation: The number of the validation in this run, from 1.
         global_step: ``trainer.global_step`` at that validation.
         scores: Score by full name.
+        agreement: How far methods agree, a table for each place with several.
     """
 
     validation: int
     global_step: int
     scores: Mapping[str, Score]
+    agreement: tuple[Agreement, ...] = ()

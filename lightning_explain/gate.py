@@ -203,6 +203,11 @@ class Gate:
         """The conditions as they would be typed."""
         return [str(condition) for condition in self.conditions]
 
+    @property
+    def scores(self) -> tuple[str, ...]:
+        """The names of all scores that the conditions ask for."""
+        return tuple(dict.fromkeys(condition.score for condition in self.conditions))
+
     def check(self, names: Iterable[str], prefix: str = "") -> None:
         """Make sure that every score will exist.
 

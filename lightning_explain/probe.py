@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import pickle
 from collections.abc import Callable, Sequence
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, fields
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import torch
@@ -176,6 +178,32 @@ class ProbeSet:
         """
         inputs, label = first(dataloader, size)
         return cls(inputs, **{"label": label} | fields)
+
+    def save(self, path: Path | str) -> None:
+        """Write the probe set to a file, for an audit of a checkpoint or another run.
+
+        Args:
+            path: The file; it holds tensors and plain values alone, no code.
+        """
+        torch.save({field.name: getattr(self, field.name) for field in fields(self) if field.name != "_"}, path)
+
+    @classmethod
+    def load(cls, path: Path | str) -> ProbeSet:
+        """Read what :meth:`save` wrote.
+
+        Returns:
+            The same probe set: its :attr:`identity` is that of the saved one.
+
+        Raises:
+            ValueError: If there is no such file, or it holds something else.
+        """
+        if not Path(path).is_file():
+            raise ValueError(f"There is no file {path} to read a probe set from; ProbeSet.save writes one.")
+        try:
+            held = torch.load(path, map_location="cpu", weights_only=True)
+            return cls(held.pop("inputs"), **held)
+        except (pickle.UnpicklingError, AttributeError, KeyError, TypeError, RuntimeError) as error:
+            raise ValueError(f"{path} holds no probe set that ProbeSet.save wrote ({error}).") from error
 
     def sample(self, number: int) -> ProbeSet:
         """A probe set of one sample, without a mask.

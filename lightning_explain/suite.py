@@ -19,7 +19,7 @@ from lightning_explain.attribution.model import Forward, call
 from lightning_explain.attribution.place import Layer, Place
 from lightning_explain.attribution.problem import Problem
 from lightning_explain.attribution.target import probability_readout, resolve_target
-from lightning_explain.examination import Examination, Explained, Maps
+from lightning_explain.examination import Examination, Explained, Maps, class_name
 from lightning_explain.inputs import Inputs, is_continuous, leaves, rebuild
 from lightning_explain.metrics import METRICS, AttributionMetric, Score
 from lightning_explain.metrics.evaluation import Evaluation, RandomEvaluation
@@ -98,15 +98,37 @@ class Suite:
         self._require_different_places()
         self._require_use()
 
-    def score_names(self, prefix: str) -> tuple[str, ...]:
+    def score_names(self, prefix: str, *, per_class: bool = False) -> tuple[str, ...]:
         """The full names of all scores that will exist.
 
+        Args:
+            prefix: What they begin with.
+            per_class: Whether there are scores of each class's samples too.
+
         Returns:
-            Names, ``prefix/method/metric``.
+            Names, ``prefix/method/metric`` and ``prefix/method/metric/class_<label>``.
         """
         own = [f"{prefix}/{e.name}/{m.name}" for e in self.explainers for m in self._applying(e)]
+        if per_class and self.probe.label is not None:
+            own += [class_name(name, int(c)) for c in self.probe.label.unique() for name in tuple(own)]
         random = [f"{prefix}/random{place}/{m.name}" for place in self._places() for m in self._yardsticks(place)]
         return (*own, *random)
+
+    def yardstick_names(self, prefix: str) -> dict[str, str]:
+        """Which score of random attributions stands beside each score that has one.
+
+        Args:
+            prefix: What the names begin with.
+
+        Returns:
+            ``prefix/random[@layer]/metric`` by ``prefix/method/metric``.
+        """
+        return {
+            f"{prefix}/{chosen.name}/{metric.name}": f"{prefix}/random{self._spaces[chosen.name]}/{metric.name}"
+            for chosen in self.explainers
+            for metric in self._applying(chosen)
+            if metric.yardstick
+        }
 
     def measures(self, metric: str) -> bool:
         """Whether a metric is among those of the suite.
@@ -189,7 +211,8 @@ class Suite:
         for metric in metrics:
             if metric.name in yardstick:
                 scores[metric.name] = scores[metric.name].against(yardstick[metric.name], metric.perfect(readout))
-        return Explained(chosen.name, _on_cpu(evaluation.attribution), evaluation.scores.cpu(), scores)
+        space = str(self._spaces[chosen.name])
+        return Explained(chosen.name, _on_cpu(evaluation.attribution), evaluation.scores.cpu(), scores, space)
 
     def _yardstick(self, removals: Perturbations) -> dict[str, Score]:
         metrics = self._yardsticks(removals.problem.place)
