@@ -22,7 +22,7 @@ from lightning_explain.gate import Gate, Value, Verdict
 from lightning_explain.metrics import METRICS, Score
 from lightning_explain.probe import ProbeSet
 from lightning_explain.registry import unknown
-from lightning_explain.suite import MethodSpec, MetricSpec
+from lightning_explain.specs import MethodSpec, MetricSpec
 
 
 @dataclass(frozen=True)

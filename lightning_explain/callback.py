@@ -23,7 +23,8 @@ from lightning_explain.gallery import Gallery
 from lightning_explain.inputs import Inputs, leaves, rebuild
 from lightning_explain.loggers import write_pictures, write_text
 from lightning_explain.probe import ProbeSet
-from lightning_explain.suite import MethodSpec, MetricSpec, Suite
+from lightning_explain.specs import MethodSpec, MetricSpec
+from lightning_explain.suite import Suite
 
 T = TypeVar("T")
 

@@ -10,7 +10,7 @@ from lightning_explain.attribution.engine import CONVOLUTIONS, parse
 from lightning_explain.attribution.place import Input
 from lightning_explain.metrics import METRICS
 from lightning_explain.probe import ProbeSet
-from lightning_explain.suite import MethodSpec, MetricSpec
+from lightning_explain.specs import MethodSpec, MetricSpec
 
 
 def default_methods(module: nn.Module | None) -> Sequence[MethodSpec]:

@@ -11,7 +11,8 @@ from lightning_explain.attribution.model import Forward, call
 from lightning_explain.defaults import default_methods, default_metrics
 from lightning_explain.examination import Examination
 from lightning_explain.probe import ProbeSet
-from lightning_explain.suite import MethodSpec, MetricSpec, Suite
+from lightning_explain.specs import MethodSpec, MetricSpec
+from lightning_explain.suite import Suite
 
 
 def evaluate(

@@ -4,32 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
 
 from lightning_explain.attribution.attribution import Attribution
 from lightning_explain.attribution.budget import RowBudget
-from lightning_explain.attribution.engine import Explainer, explainer, parse, pose
+from lightning_explain.attribution.engine import Explainer, explainer, pose
 from lightning_explain.attribution.features import FeatureSpace
 from lightning_explain.attribution.guard import borrowed
-from lightning_explain.attribution.methods import Method
 from lightning_explain.attribution.model import Forward, call
 from lightning_explain.attribution.place import Layer, Place
 from lightning_explain.attribution.problem import Problem
 from lightning_explain.attribution.target import probability_readout, resolve_target
 from lightning_explain.examination import Examination, Explained, Maps, class_name
 from lightning_explain.inputs import Inputs, is_continuous, leaves, rebuild
-from lightning_explain.metrics import METRICS, AttributionMetric, Score
+from lightning_explain.metrics import AttributionMetric, Score
 from lightning_explain.metrics.evaluation import Evaluation, RandomEvaluation
-from lightning_explain.metrics.localisation.region import RegionMetric
 from lightning_explain.metrics.perturbation import Perturbations
 from lightning_explain.metrics.randomisation.parameters import randomised
 from lightning_explain.probe import ProbeSet
-
-MethodSpec: TypeAlias = str | Method | tuple[str | Method, Place]
-MetricSpec: TypeAlias = str | AttributionMetric
+from lightning_explain.specs import MethodSpec, MetricSpec, parse_method, parse_metric
 
 
 @dataclass
@@ -62,17 +57,14 @@ class Suite:
         for what, listed in (("methods", self.methods), ("metrics", self.metrics)):
             if isinstance(listed, str):
                 raise TypeError(f"{what} is a list of names, got {listed!r}; write [{listed!r}].")
-        self._methods = [_method(spec) for spec in self.methods]
-        self._metrics = [self._metric(spec) for spec in self.metrics]
+        self._methods = [parse_method(spec) for spec in self.methods]
+        self._metrics = [parse_metric(spec, self.probe) for spec in self.metrics]
         for what, given in (("method", self._methods), ("metric", self._metrics)):
             if not given:
                 raise ValueError(f"Give at least one {what}.")
         names = [metric.name for metric in self._metrics]
         if len(set(names)) < len(names):
             raise ValueError(f"Every metric can be there once, got {names}.")
-        for metric in self._metrics:
-            if isinstance(metric, RegionMetric):
-                _check_region(metric, self.probe)
 
     def prepare(self, model: nn.Module) -> None:
         """Try every method on a sample, so that what is wrong is said before the training begins.
@@ -257,20 +249,6 @@ class Suite:
         marked = [laid.expand_as(point[0]).float(), *(torch.zeros_like(leaf) for leaf in point[1:])]
         return features.gather(tuple(marked)) > 0
 
-    def _metric(self, spec: MetricSpec) -> AttributionMetric:
-        if isinstance(spec, AttributionMetric):
-            return spec
-        if not isinstance(spec, str):
-            raise TypeError(f"A metric is a name or an AttributionMetric such as Infidelity(), got {spec!r}.")
-        try:
-            chosen = METRICS[spec]
-        except KeyError as error:
-            raise ValueError(error.args[0]) from None
-        # Every rank scores the whole probe set: gathering would count each sample once for every rank.
-        if issubclass(chosen, RegionMetric):
-            return chosen(artefact=self.probe.region == "artefact", sync_on_compute=False)
-        return chosen(sync_on_compute=False)
-
     def _applying(self, chosen: Explainer) -> Iterator[AttributionMetric]:
         return (
             metric
@@ -306,22 +284,6 @@ class Suite:
             ]
             if all(reasons):
                 raise ValueError(f"The metric {metric.name!r} applies to no method: {'; '.join(map(str, reasons))}.")
-
-
-def _method(spec: MethodSpec) -> tuple[Method, Place | None]:
-    method, place = spec if isinstance(spec, tuple) else (spec, None)
-    chosen, named = parse(method)
-    return chosen, place or named
-
-
-def _check_region(metric: RegionMetric, probe: ProbeSet) -> None:
-    if probe.mask is None:
-        raise ValueError(f"The metric {metric.name!r} needs a mask; pass mask= to the probe set.")
-    if metric.artefact != (probe.region == "artefact"):
-        raise ValueError(
-            f"The probe set's mask marks an {probe.region!r}, but the metric {metric.name!r} has"
-            f" artefact={metric.artefact}; one of them has the wrong direction."
-        )
 
 
 def _same(a: Tensor | None, b: Tensor | None) -> bool:

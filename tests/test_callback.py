@@ -20,6 +20,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from lightning_explain import AttributionMonitor, GradCAM, IntegratedGradients, Layer, Neuron, ProbeSet
+from lightning_explain.metrics.ranks import map_similarity
 
 QUICK = {"methods": ["saliency"], "metrics": ["srg", "relevance_mass"]}
 
@@ -469,3 +470,97 @@ def test_two_processes_agree_and_fail_together():
     assert done.returncode == 0, done.stderr[-3000:]
     assert "both processes agree" in done.stdout
     assert "both processes failed" in done.stdout
+
+
+class Scripted(runs.Module):
+    """Logs an accuracy that is known beforehand."""
+
+    accuracies = (0.5, 0.9, 0.7, 0.8)
+
+    def validation_step(self, batch, _):
+        self.log("val_acc", self.accuracies[self.current_epoch])
+
+
+class Maps(L.Callback):
+    """Keeps what the monitor compares with."""
+
+    def __init__(self, watched):
+        self.watched, self.drifts, self.maps = watched, [], []
+
+    def on_validation_end(self, trainer, pl_module):
+        if trainer.sanity_checking:
+            return
+        self.drifts.append(float(trainer.callback_metrics["attribution/saliency/drift_from_best"]))
+        self.maps.append(self.watched._previous["saliency"].clone())
+
+
+class TestTheBestValidation:
+    @pytest.mark.parametrize("given", [True, False])
+    def test_drift_is_measured_from_the_best_validation_before(self, tmp_path, given):
+        watched = monitor(metrics=["drift_from_best"], best=("val_acc", "max") if given else None)
+        kept = Maps(watched)
+        saving = [] if given else [ModelCheckpoint(monitor="val_acc", mode="max")]
+        settings = {"module": Scripted, "max_epochs": 4}
+        runs.fit(tmp_path, watched, kept, *saving, enable_checkpointing=not given, **settings)
+        assert math.isnan(kept.drifts[0])
+        for epoch, best in ((1, 0), (2, 1), (3, 1)):
+            expected = 1 - map_similarity(kept.maps[epoch], kept.maps[best]).mean()
+            assert kept.drifts[epoch] == pytest.approx(float(expected), abs=1e-6)
+
+    def test_somebody_must_say_what_is_best(self, tmp_path):
+        with pytest.raises(MisconfigurationException, match=r"needs to know which validation is the best; pass best="):
+            runs.fit(tmp_path, monitor(metrics=["drift_from_best"]), enable_checkpointing=False)
+
+    @pytest.mark.parametrize("best", ["val_acc", ("val_acc", "largest"), ("val_acc",)])
+    def test_it_is_a_metric_and_a_mode(self, best):
+        with pytest.raises(MisconfigurationException, match=r"best must be the name of a metric and 'min' or 'max'"):
+            monitor(best=best)
+
+
+class TestScoresOfClasses:
+    def test_they_stand_beside_those_of_all(self, tmp_path):
+        watched = monitor(per_class=True)
+        trainer, module = runs.fit(tmp_path, watched, max_epochs=1)
+        names = watched.score_names(trainer, module)
+        assert {n for n in names if "/class_" in n} == {
+            f"attribution/saliency/{metric}/class_{c}" for metric in ("srg", "relevance_mass") for c in range(3)
+        }
+        assert set(names) <= set(trainer.callback_metrics)
+        whole = watched.report.scores["attribution/saliency/srg"]
+        for c in range(3):
+            of_class = watched.report.scores[f"attribution/saliency/srg/class_{c}"]
+            picked = [s for s, label in zip(whole.per_sample, watched.probe.label, strict=True) if label == c]
+            assert of_class.mean == pytest.approx(sum(picked) / len(picked))
+
+    def test_there_must_be_classes(self):
+        with pytest.raises(MisconfigurationException, match="per_class needs a probe set with class labels"):
+            monitor(probe=runs.probe(label=None), per_class=True)
+
+
+def test_how_far_methods_agree_is_written_as_a_table(tmp_path):
+    watched = monitor(methods=["saliency", "input_x_gradient"], metrics=["agreement"])
+    runs.fit(tmp_path, watched, logger=TensorBoardLogger(tmp_path), max_epochs=2)
+    logged = events(tmp_path)
+    assert steps(logged, "attribution/agreement/text_summary", "Tensors") == steps(logged, "val_loss")
+    written = logged.Tensors("attribution/agreement/text_summary")[-1].tensor_proto.string_val[0].decode()
+    assert written == watched.report.agreement[0].markdown
+    assert "| saliency | 1.00 |" in written
+
+
+def test_every_score_knows_its_yardstick(tmp_path):
+    watched = monitor(
+        methods=["saliency", "grad_cam@net.conv2", "input_x_gradient@net.conv1"], metrics=["srg", "drift"]
+    )
+    trainer, module = runs.fit(tmp_path, watched, max_epochs=1)
+    assert watched.yardstick_of("attribution/saliency/srg") == "attribution/random/srg"
+    assert watched.yardstick_of("attribution/grad_cam@net.conv2/srg") == "attribution/random/srg"
+    assert watched.yardstick_of("attribution/input_x_gradient@net.conv1/srg") == "attribution/random@net.conv1/srg"
+    assert watched.yardstick_of("attribution/saliency/drift") is None
+    assert "attribution/random@net.conv1/srg" in watched.score_names(trainer, module)
+
+
+def test_the_checkpoint_says_of_which_class_it_is(tmp_path):
+    trainer, _ = runs.fit(tmp_path, monitor(), max_epochs=1)
+    trainer.save_checkpoint(tmp_path / "x.ckpt")
+    kept = torch.load(tmp_path / "x.ckpt", weights_only=True)
+    assert kept["lightning_explain"]["attribution"]["module"] == "runs:Module"

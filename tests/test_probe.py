@@ -364,3 +364,35 @@ def test_every_class_is_there_as_often_as_it_can_be(size: int, classes: int, see
 def test_a_baseline_that_is_not_finite_is_refused() -> None:
     with pytest.raises(ValueError, match="baseline of input holds NaN or infinity in 2 sample"):
         ProbeSet.from_tensors(torch.rand(2, 3), baseline=float("nan"))
+
+
+@pytest.mark.parametrize("kind", ["tensor", "tuple", "dict"])
+def test_what_is_saved_is_read_again(tmp_path, kind):
+    x, y = torch.randn(4, 2, 6, 6), torch.arange(4)
+    inputs = {"tensor": x, "tuple": (x, torch.randn(4, 3)), "dict": {"image": x, "ids": torch.arange(8).view(4, 2)}}[
+        kind
+    ]
+    mask = torch.rand(4, 6, 6) < 0.5
+    probe = ProbeSet.from_tensors(
+        inputs, label=y, mask=mask, region="artefact", baseline="mean", names=list("abcd"), class_names=list("wxyz")
+    )
+    probe.save(tmp_path / "probe.pt")
+    read = ProbeSet.load(tmp_path / "probe.pt")
+    assert read.identity == probe.identity
+    assert (read.names, read.class_names, read.region, read.target) == (
+        probe.names,
+        probe.class_names,
+        probe.region,
+        probe.target,
+    )
+    assert torch.equal(read.mask, probe.mask)
+
+
+def test_what_is_no_probe_set_is_not_read(tmp_path):
+    with pytest.raises(ValueError, match=r"There is no file .*nothing\.pt to read a probe set from; ProbeSet\.save"):
+        ProbeSet.load(tmp_path / "nothing.pt")
+    torch.save({"weights": torch.ones(2)}, tmp_path / "other.pt")
+    (tmp_path / "text.pt").write_text("hello")
+    for name in ("other.pt", "text.pt"):
+        with pytest.raises(ValueError, match="holds no probe set that ProbeSet"):
+            ProbeSet.load(tmp_path / name)
