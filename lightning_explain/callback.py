@@ -23,13 +23,19 @@ from lightning_explain.gallery import Gallery
 from lightning_explain.inputs import Inputs, leaves, rebuild
 from lightning_explain.loggers import write_pictures, write_text
 from lightning_explain.probe import ProbeSet
+from lightning_explain.requirements import (
+    check_settings,
+    require_best,
+    require_own_name,
+    require_whole_parameters,
+    watched_by_checkpoint,
+)
 from lightning_explain.specs import MethodSpec, MetricSpec
 from lightning_explain.suite import Suite
 
 T = TypeVar("T")
 
 CHECKPOINT_KEY = "lightning_explain"
-UNSUPPORTED_STRATEGIES = ("FSDPStrategy", "DeepSpeedStrategy")
 
 
 class AttributionMonitor(Callback):
@@ -95,7 +101,15 @@ class AttributionMonitor(Callback):
         best: tuple[str, Literal["min", "max"]] | None = None,
     ) -> None:
         super().__init__()
-        _check(probe, every_n_validations, on_error, name, max_pictures, per_class, best)
+        check_settings(
+            probe,
+            name=name,
+            every_n_validations=every_n_validations,
+            on_error=on_error,
+            max_pictures=max_pictures,
+            per_class=per_class,
+            best=best,
+        )
         self.probe, self.methods, self.metrics = probe, methods, metrics
         self.every_n_validations, self.on_error, self.name = every_n_validations, on_error, name
         self.forward, self.prog_bar, self.seed = forward, tuple(prog_bar), seed
@@ -140,7 +154,8 @@ class AttributionMonitor(Callback):
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if stage == "predict":
             return
-        self._require_supported(trainer)
+        require_whole_parameters(trainer)
+        require_own_name(trainer, self.name)
         self._move_before_averaging(trainer)
         self._prepared = False
         self._clock.start()
@@ -234,7 +249,8 @@ class AttributionMonitor(Callback):
                 f" dtypes {[str(leaf.dtype) for leaf in leaves(self.probe.inputs)]}: {error}"
             ) from error
         self._prepared = True
-        self._require_best(trainer)
+        if self._suite.measures("drift_from_best"):
+            require_best(self._watched(trainer))
         names = self._names()
         unknown = [name for name in self.prog_bar if f"{self.name}/{name}" not in names]
         if unknown:
@@ -292,16 +308,7 @@ class AttributionMonitor(Callback):
         return self._suite.score_names(self.name, per_class=self.per_class)
 
     def _watched(self, trainer: Trainer) -> tuple[str, str] | None:
-        saving = trainer.checkpoint_callback
-        monitor, mode = getattr(saving, "monitor", None), getattr(saving, "mode", None)
-        return self.best or ((monitor, mode) if monitor and mode else None)
-
-    def _require_best(self, trainer: Trainer) -> None:
-        if self._suite.measures("drift_from_best") and self._watched(trainer) is None:
-            raise MisconfigurationException(
-                "AttributionMonitor: drift_from_best needs to know which validation is the best; pass"
-                " best=('val_acc', 'max'), or give the trainer a checkpoint callback that monitors a metric."
-            )
+        return self.best or watched_by_checkpoint(trainer)
 
     def _attempt(self, trainer: Trainer, work: Callable[[], T]) -> T | None:
         # In the trainer's precision; all ranks agree on whether it failed before any raises.
@@ -325,19 +332,6 @@ class AttributionMonitor(Callback):
             rebuild(self.probe.inputs, tuple(leaf.to(device) for leaf in leaves(self.probe.inputs)))
         )
 
-    def _require_supported(self, trainer: Trainer) -> None:
-        found = _class_names(trainer.strategy) & set(UNSUPPORTED_STRATEGIES)
-        if found:
-            raise MisconfigurationException(
-                f"AttributionMonitor needs whole parameters on every device; {found.pop()} shards them. Use DDP."
-            )
-        same = [c for c in trainer.callbacks if "AttributionMonitor" in _class_names(c) and c.name == self.name]  # type: ignore[attr-defined]
-        if len(same) > 1:
-            raise MisconfigurationException(
-                f"{len(same)} AttributionMonitors are called {self.name!r}: Lightning would average their scores."
-                " Give each its own name=."
-            )
-
     def _move_before_averaging(self, trainer: Trainer) -> None:
         callbacks = list(trainer.callbacks)  # type: ignore[attr-defined]
         averaging = [i for i, callback in enumerate(callbacks) if averages_weights(callback)]
@@ -350,32 +344,3 @@ class AttributionMonitor(Callback):
         if message not in self._warned:
             self._warned.add(message)
             rank_zero_warn(message)
-
-
-def _check(
-    probe: object,
-    every_n_validations: int,
-    on_error: str,
-    name: str,
-    max_pictures: int,
-    per_class: bool,
-    best: tuple[str, str] | None,
-) -> None:
-    labelled = isinstance(probe, ProbeSet) and probe.label is not None and not probe.label.is_floating_point()
-    problems = {
-        f"probe must be a ProbeSet, got {type(probe).__name__}; see ProbeSet.from_dataset": isinstance(probe, ProbeSet),
-        f"every_n_validations must be at least 1, got {every_n_validations}": every_n_validations >= 1,
-        f"on_error must be 'raise' or 'warn', got {on_error!r}": on_error in {"raise", "warn"},
-        f"name must be a word without '/', got {name!r}": bool(name) and "/" not in name,
-        f"max_pictures must not be negative, got {max_pictures}": max_pictures >= 0,
-        "per_class needs a probe set with class labels; pass label= to it": labelled or not per_class,
-        f"best must be the name of a metric and 'min' or 'max', such as ('val_acc', 'max'), got {best!r}": best is None
-        or (isinstance(best, tuple) and len(best) == 2 and best[1] in {"min", "max"}),
-    }
-    for problem, fine in problems.items():
-        if not fine:
-            raise MisconfigurationException(f"AttributionMonitor: {problem}.")
-
-
-def _class_names(thing: object) -> set[str]:
-    return {cls.__name__ for cls in type(thing).__mro__}
