@@ -115,6 +115,32 @@ class AttributionMonitor(Callback):
         self._prepare(trainer, pl_module)
         return self._suite.score_names(self.name)
 
+    def yardsticks(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, str]:
+        """The score of random attributions that belongs to each score, where there is one; from ``setup`` on.
+
+        Args:
+            trainer: The trainer.
+            pl_module: The module.
+
+        Returns:
+            ``<name>/random[@<layer>]/<score>`` by the full name of the score.
+        """
+        self._prepare(trainer, pl_module)
+        return self._suite.yardsticks(self.name)
+
+    def directions(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, bool | None]:
+        """Whether higher is better, for each score; from ``setup`` on.
+
+        Args:
+            trainer: The trainer.
+            pl_module: The module.
+
+        Returns:
+            The direction by the full name of the score; None if it has none.
+        """
+        self._prepare(trainer, pl_module)
+        return self._suite.directions(self.name)
+
     @override
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if stage == "predict":

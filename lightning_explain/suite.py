@@ -108,6 +108,28 @@ class Suite:
         random = [f"{prefix}/random{place}/{m.name}" for place in self._places() for m in self._yardsticks()]
         return (*own, *random)
 
+    def yardsticks(self, prefix: str) -> dict[str, str]:
+        """The random line of every score that has one: random attributions where the score's own live.
+
+        Returns:
+            ``prefix/random[@layer]/metric`` by ``prefix/method/metric``. A map that is upsampled lives at the input.
+        """
+        return {
+            f"{prefix}/{e.name}/{m.name}": f"{prefix}/random{self._spaces[e.name]}/{m.name}"
+            for e in self.explainers
+            for m in self._applying(e)
+            if m.yardstick
+        }
+
+    def directions(self, prefix: str) -> dict[str, bool | None]:
+        """Whether higher is better, for every score.
+
+        Returns:
+            The direction by full name; None if the score has none.
+        """
+        of = {metric.name: metric.higher_is_better for metric in self._metrics}
+        return {name: of[name.rpartition("/")[2]] for name in self.score_names(prefix)}
+
     def measures(self, metric: str) -> bool:
         """Whether a metric is among those of the suite.
 

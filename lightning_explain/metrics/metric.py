@@ -13,6 +13,7 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
+from lightning_explain.randomness import stream
 from lightning_explain.registry import Registry
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from lightning_explain.attribution.place import Place
     from lightning_explain.metrics.evaluation import Evaluation, RandomEvaluation
     from lightning_explain.probe import ProbeSet
+
+RESAMPLES = 1000
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,8 @@ class Score:
         undefined: The samples for which it is not.
         per_sample: Every sample's score, NaN where undefined.
         higher_is_better: The direction; None if the score has none.
+        low: The lower end of the 95 % bootstrap interval of the mean over the defined samples; NaN for n < 2.
+        high: The upper end.
     """
 
     mean: float
@@ -44,6 +49,8 @@ class Score:
     undefined: int
     per_sample: tuple[float, ...] = field(repr=False)
     higher_is_better: bool | None = None
+    low: float = math.nan
+    high: float = math.nan
 
     @classmethod
     def of(cls, per_sample: Tensor, higher_is_better: bool | None = None) -> Score:
@@ -61,6 +68,7 @@ class Score:
         scores = scores.where(torch.isfinite(scores), torch.nan)
         defined = scores[~scores.isnan()]
         n = defined.numel()
+        low, high = _interval(defined) if n > 1 else (math.nan, math.nan)
         return cls(
             mean=float(defined.mean()) if n else math.nan,
             standard_error=float(defined.std() / math.sqrt(n)) if n > 1 else math.nan,
@@ -68,6 +76,8 @@ class Score:
             undefined=scores.numel() - n,
             per_sample=tuple(scores.tolist()),
             higher_is_better=higher_is_better,
+            low=low,
+            high=high,
         )
 
 
@@ -145,6 +155,13 @@ class AttributionMetric(Metric):
     @property
     def _state(self) -> str:
         return f"{self.name}_scores"
+
+
+def _interval(defined: Tensor) -> tuple[float, float]:
+    # The percentile bootstrap. The same resamples for all: scores of one probe set are compared with one another.
+    rows = torch.randint(len(defined), (RESAMPLES, len(defined)), generator=stream("bootstrap", 0))
+    low, high = defined[rows].mean(1).quantile(torch.tensor([0.025, 0.975], dtype=defined.dtype)).tolist()
+    return low, high
 
 
 METRICS = Registry[AttributionMetric]("metric")
