@@ -116,10 +116,15 @@ class Joined:
     def told(self) -> str:
         """What decided, as a clause: of "or" every part."""
         if self.joint == "and":
-            return " and ".join(_enclosed(part) for part in self.parts if part.passed == self.passed)
+            return " and ".join(_enclosed(part) for part in self.deciding)
         return ", or ".join(
-            _enclosed(part) + (" (does not hold)" if self.passed and not part.passed else "") for part in self.parts
+            _enclosed(part) + (" (does not hold)" if self.passed and not part.passed else "") for part in self.deciding
         )
+
+    @property
+    def deciding(self) -> tuple[Outcome, ...]:
+        """The parts that are worth telling."""
+        return tuple(part for part in self.parts if self.joint == "or" or part.passed == self.passed)
 
 
 @dataclass(frozen=True)
@@ -234,7 +239,8 @@ def _reasons(outcome: Outcome) -> Iterator[Reason]:
 
 
 def _enclosed(outcome: Outcome) -> str:
-    return f"({outcome.told})" if isinstance(outcome, Joined) else outcome.told
+    several = isinstance(outcome, Joined) and len(outcome.deciding) > 1
+    return f"({outcome.told})" if several else outcome.told
 
 
 def _finite(value: object) -> object:
