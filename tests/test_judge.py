@@ -357,11 +357,11 @@ def test_a_new_run_has_no_best(tmp_path: Path) -> None:
 
 
 class Disagreeing(AttributionMonitor):
-    """On rank 1 the first validation has no score, and the third one a low score."""
+    """On rank 1 the first validation has no score, the third one a low score and the fifth one a high score."""
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         super().on_validation_epoch_end(trainer, pl_module)
-        other = {1: NAN, 3: CLOSED}.get(self.validations)
+        other = {1: NAN, 3: CLOSED, 5: 9.0}.get(self.validations)
         if other is not None and trainer.global_rank == 1:
             scores = {name: replace(score, mean=other) for name, score in self.report.scores.items()}
             self.report = replace(self.report, scores=scores)
