@@ -147,8 +147,9 @@ class Judge:
             best = trainer.strategy.broadcast(dict(best))
         if streaks:
             counts = torch.tensor([*streaks.values()], device=trainer.strategy.root_device)
-            least = trainer.strategy.reduce(counts, reduce_op="min").tolist()
-            streaks = dict(zip(streaks, least, strict=True))
+            # Gathered, because not every strategy can reduce to the least.
+            of_ranks = trainer.strategy.all_gather(counts).view(-1, len(streaks))
+            streaks = dict(zip(streaks, of_ranks.amin(dim=0).tolist(), strict=True))
         return History(best, streaks)
 
     def _subjects(self) -> list[AttributionMonitor]:

@@ -124,8 +124,10 @@ class _Reader:
             term = self.term(1.0 if sign == "+" else -1.0)
             if bound.reference is not None and term.reference is not None:
                 raise self.error(_A_NUMBER + " (a bound has one reference)", start)
-            factor = term.factor if bound.reference is None else bound.factor
-            bound = Bound(bound.offset + term.offset, bound.reference or term.reference, factor)
+            factor, offset = term.factor if bound.reference is None else bound.factor, bound.offset + term.offset
+            if not math.isfinite(offset):
+                raise self.error(_A_NUMBER + " (the sum is too large)", start)
+            bound = Bound(offset, bound.reference or term.reference, factor)
         return bound
 
     def term(self, sign: float = 1.0) -> Bound:

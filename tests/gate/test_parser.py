@@ -108,6 +108,7 @@ def test_and_binds_closer_than_or_and_for_closer_than_both() -> None:
         ("a > random +", 12, "a finite number"),
         ("a > random best", 11, "the end of the condition"),
         ("a > random + best", 13, "one reference"),
+        ("a > 1e308 + 1e308", 12, "the sum is too large"),
         ("a > 2 * 3", 8, "^Cannot read the condition: expected random, "),
         ("a > random * best", 13, "a finite number"),
         ("a > 0 * random", 4, "a factor other than 0"),
