@@ -18,7 +18,7 @@ from lightning_explain.attribution.model import Forward, call
 from lightning_explain.callback import CHECKPOINT_KEY
 from lightning_explain.evaluate import evaluate
 from lightning_explain.examination import Examination
-from lightning_explain.gate import Gate, Value, Verdict
+from lightning_explain.gate import Gate, History, Value, Verdict
 from lightning_explain.metrics import METRICS, Score
 from lightning_explain.probe import ProbeSet
 from lightning_explain.registry import unknown
@@ -63,6 +63,7 @@ def audit(  # noqa: PLR0913  (the whole question in one call)
     max_rows: int | None = None,
     seed: int = 0,
     step: int = 0,
+    best: Mapping[str, float] | None = None,
 ) -> Audit:
     """Explain a trained model, score the explanations, and judge them.
 
@@ -77,15 +78,19 @@ def audit(  # noqa: PLR0913  (the whole question in one call)
         max_rows: The most rows that go through the model at once; None: chosen by measurement.
         seed: Where the random removals, yardsticks and parameters begin.
         step: The training step that the model is of, for the verdict's sentence.
+        best: The best value of each score so far, for conditions on ``best``.
 
     Returns:
         The verdict, with everything that it rests on.
 
     Raises:
-        ValueError: If the gate cannot be read, or names a score that will not exist; the message lists the known ones.
+        ValueError: If the gate cannot be read, names a score that will not exist (the message lists the known ones), or
+            asks for a best value that nobody knows.
     """
     parsed = Gate.parse(gate)
-    named = [_parts(score, name) for score in parsed.scores]
+    asked = list(dict.fromkeys(condition.score for condition in parsed.conditions))
+    named = [_parts(score, name) for score in asked]
+    _require_best(parsed, best or {})
     examination = evaluate(
         model,
         probe,
@@ -95,10 +100,18 @@ def audit(  # noqa: PLR0913  (the whole question in one call)
         max_rows=max_rows,
         seed=seed,
     )
-    scores = examination.scores(name, probe.label if any("/class_" in score for score in parsed.scores) else None)
-    parsed.check(scores)
-    values = {score: Value(s.mean, s.standard_error, s.n, s.undefined) for score, s in scores.items()}
-    return Audit(parsed.judge(values, step=step, validation=1), examination, scores)
+    label = probe.label if any("/class_" in score for score in asked) else None
+    scores, yardsticks = examination.scores(name, label), examination.yardsticks(name, label)
+    directions = {score: of.higher_is_better for score, of in scores.items()}
+    parsed.check(scores, yardsticks=yardsticks, directions=directions)
+    verdict = parsed.judge(
+        {score: _value(of) for score, of in scores.items()},
+        step=step,
+        validation=1,
+        yardsticks=yardsticks,
+        history=History(best or {}),
+    )
+    return Audit(verdict, examination, scores)
 
 
 def table(found: Audit) -> str:
@@ -117,7 +130,22 @@ def table(found: Audit) -> str:
     return "\n".join([*lines, "", found.verdict.sentence])
 
 
-def load_checkpoint(checkpoint: Path, module: str | None = None, *, trust: bool = False) -> tuple[LightningModule, int]:
+@dataclass(frozen=True)
+class Checkpoint:
+    """What is read of a checkpoint.
+
+    Args:
+        model: The module, with the checkpoint's weights.
+        step: The training step at which it was saved.
+        best: The best values that the run's gates knew of.
+    """
+
+    model: LightningModule
+    step: int
+    best: Mapping[str, float]
+
+
+def load_checkpoint(checkpoint: Path, module: str | None = None, *, trust: bool = False) -> Checkpoint:
     """Load a Lightning checkpoint on the CPU.
 
     Args:
@@ -126,7 +154,7 @@ def load_checkpoint(checkpoint: Path, module: str | None = None, *, trust: bool 
         trust: Unpickle whatever the file holds. It may run code: only for files of your own.
 
     Returns:
-        The module with the checkpoint's weights, and the training step at which it was saved.
+        The module, its step, and what the run's gates remembered.
 
     Raises:
         ValueError: If the file does not say which class it is of, and ``module`` does not either.
@@ -144,7 +172,8 @@ def load_checkpoint(checkpoint: Path, module: str | None = None, *, trust: bool 
         raise TypeError(f"{module} is no LightningModule.")
     known = inspect.signature(cls.load_from_checkpoint).parameters
     settings: dict[str, Any] = {"weights_only": not trust} if "weights_only" in known else {}  # Lightning 2.6 and later
-    return cls.load_from_checkpoint(checkpoint, map_location="cpu", **settings), int(kept.get("global_step", 0))
+    model = cls.load_from_checkpoint(checkpoint, map_location="cpu", **settings)
+    return Checkpoint(model, int(kept.get("global_step", 0)), _written_best(kept))
 
 
 def load_probe(source: str) -> ProbeSet:
@@ -219,3 +248,29 @@ def _parts(score: str, name: str) -> tuple[str, str]:
 def _written_module(kept: Mapping[str, Any]) -> str | None:
     states = kept.get(CHECKPOINT_KEY, {}).values()
     return next((state["module"] for state in states if "module" in state), None)
+
+
+def _written_best(kept: Mapping[str, Any]) -> dict[str, float]:
+    states = [state for state in kept.get("callbacks", {}).values() if isinstance(state, Mapping)]
+    return {score: value for state in states for score, value in (state.get("history") or {}).get("best", {}).items()}
+
+
+def _require_best(gate: Gate, best: Mapping[str, float]) -> None:
+    unknown_to_all = [c for c in gate.conditions if c.reference == "best" and c.score not in best]
+    if unknown_to_all:
+        raise ValueError(
+            f"The gate compares with the best value so far, {unknown_to_all[0]}, and the checkpoint knows none: only a"
+            " run whose own gate compared that score with its best writes it down. Compare with a number or 'random'."
+        )
+
+
+def _value(score: Score) -> Value:
+    return Value(
+        score.mean,
+        score.standard_error,
+        score.n,
+        score.undefined,
+        low=score.low,
+        high=score.high,
+        higher_is_better=score.higher_is_better,
+    )

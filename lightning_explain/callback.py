@@ -139,16 +139,31 @@ class AttributionMonitor(Callback):
         self._prepare(trainer, pl_module)
         return self._names()
 
-    def yardstick_of(self, score: str) -> str | None:
-        """The score of random attributions that stands beside a score.
+    def yardsticks(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, str]:
+        """The score of random attributions that belongs to each score, where there is one; from ``setup`` on.
 
         Args:
-            score: A full name, as in :meth:`score_names`.
+            trainer: The trainer.
+            pl_module: The module.
 
         Returns:
-            The full name of the yardstick's score; None if that score has none.
+            ``<name>/random[@<layer>]/<score>`` by the full name of the score.
         """
-        return self._suite.yardstick_names(self.name).get(score)
+        self._prepare(trainer, pl_module)
+        return self._suite.yardsticks(self.name, per_class=self.per_class)
+
+    def directions(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, bool | None]:
+        """Whether higher is better, for each score; from ``setup`` on.
+
+        Args:
+            trainer: The trainer.
+            pl_module: The module.
+
+        Returns:
+            The direction by the full name of the score; None if it has none.
+        """
+        self._prepare(trainer, pl_module)
+        return self._suite.directions(self.name, per_class=self.per_class)
 
     @override
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:

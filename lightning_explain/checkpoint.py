@@ -18,6 +18,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_info, rank_zero_warn
 from lightning.pytorch.utilities.types import STEP_OUTPUT
 from typing_extensions import override
 
+from lightning_explain.gate import History
 from lightning_explain.judge import Judge
 from lightning_explain.registry import unknown
 
@@ -49,7 +50,10 @@ class AttributionCheckpoint(ModelCheckpoint):
         *args: As of ``ModelCheckpoint``.
         gate: One condition or several that must all hold, such as
             ``"attribution/integrated_gradients/relevance_mass >= 1.5"``: a score of the monitor, or any metric
-            that the run logs (``"val_acc >= 0.9"``); ``>=``, ``<=``, ``>`` or ``<``; a number.
+            that the run logs (``"val_acc >= 0.9"``); ``>=``, ``<=``, ``>`` or ``<``; a number. A score may also be
+            compared with that of random attributions and with its own best, by the end of its interval, and over
+            several validations (``"lower(attribution/saliency/srg) > random for 3 validations"``); ``and``, ``or``
+            and parentheses join conditions. See ``docs/gates.md``.
         name: The gate's name; another one for every gate of a trainer.
         **kwargs: As of ``ModelCheckpoint``.
 
@@ -82,6 +86,15 @@ class AttributionCheckpoint(ModelCheckpoint):
     @override
     def state_key(self) -> str:
         return f"{super().state_key}{{'gate': {self.judge.gate.texts}, 'name': {self.judge.name!r}}}"
+
+    @override
+    def state_dict(self) -> dict[str, Any]:
+        return {**super().state_dict(), "history": self.judge.history.to_dict()}
+
+    @override
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        super().load_state_dict(state_dict)
+        self.judge.history = History.from_dict(state_dict.get("history"))
 
     @property
     def verdicts_path(self) -> str:

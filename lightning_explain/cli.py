@@ -113,10 +113,10 @@ def _audit(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> in
     from lightning_explain.audit import audit, load_checkpoint, load_probe, table
 
     try:
-        model, step = load_checkpoint(arguments.checkpoint, arguments.model, trust=arguments.trust)
+        kept = load_checkpoint(arguments.checkpoint, arguments.model, trust=arguments.trust)
         probe = load_probe(arguments.probe)
-        settings = {"max_rows": arguments.max_rows, "seed": arguments.seed, "step": step}
-        found = audit(model, probe, arguments.gate, **settings)
+        settings = {"max_rows": arguments.max_rows, "seed": arguments.seed, "step": kept.step, "best": kept.best}
+        found = audit(kept.model, probe, arguments.gate, **settings)
     except (TypeError, ValueError, RuntimeError) as error:
         parser.error(str(error))
     except UnpicklingError as error:

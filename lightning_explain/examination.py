@@ -69,6 +69,25 @@ class Examination:
         own = [f"{prefix}/{entry.name}/{metric}" for entry in self.explained for metric in entry.scores]
         return named | {class_name(name, c): s for name in own for c, s in named[name].by_class(label).items()}
 
+    def yardsticks(self, prefix: str, label: Tensor | None = None) -> dict[str, str]:
+        """The random line of every score that has one.
+
+        Args:
+            prefix: What the names begin with.
+            label: Class labels (n,), as for :meth:`scores`; the line of a class's score is that of all samples.
+
+        Returns:
+            ``prefix/random[@layer]/metric`` by the score's name.
+        """
+        lines = {
+            f"{prefix}/{entry.name}/{metric}": f"{prefix}/random{entry.space}/{metric}"
+            for entry in self.explained
+            for metric in self.yardstick.get(f"random{entry.space}", {})
+            if metric in entry.scores
+        }
+        classes = [] if label is None else [int(c) for c in label.unique()]
+        return lines | {class_name(score, c): line for score, line in lines.items() for c in classes}
+
     @property
     def agreement(self) -> tuple[Agreement, ...]:
         """How far methods whose maps live at the same place agree; one table for each place with several."""

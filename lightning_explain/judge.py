@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, cast
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from lightning_explain.attribution.model import is_materialized
 from lightning_explain.compat import validation_step_axis
-from lightning_explain.gate import Gate, Value, Verdict
+from lightning_explain.gate import Gate, History, Value, Verdict
 from lightning_explain.loggers import write_text
 
 if TYPE_CHECKING:
@@ -29,8 +30,8 @@ class Judge:
     """Finds the scores that a gate asks for, judges each validation and tells the loggers.
 
     Args:
-        gate: Conditions such as ``"attribution/saliency/srg >= 0.1"``. A name that does not begin with that of
-            an attribution monitor is looked up among the metrics that the run logs.
+        gate: Conditions such as ``"lower(attribution/saliency/srg) > random"``. A name that does not begin with that
+            of an attribution monitor is looked up among the metrics that the run logs.
         name: The gate's own name: what it logs is called ``<monitor>/<name>``.
 
     Raises:
@@ -42,9 +43,11 @@ class Judge:
             raise ValueError(f"The name of a gate is made of letters, digits and _ . -, got {name!r}.")
         self.gate = Gate.parse(gate)
         self.name = name
+        self.history = History()
         self._monitors: tuple[AttributionMonitor, ...] = ()
         self._seen: dict[str, tuple[Tensor, int]] = {}
         self._scored_at: dict[str, int] = {}
+        self._yardsticks: dict[str, str] = {}
         self._checked = False
 
     @property
@@ -58,12 +61,13 @@ class Judge:
         return self._subjects()[0].validations
 
     def setup(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Find the monitors, and check the names if the module has its parameters already.
+        """Find the monitors, forget earlier runs, and check the names if the module has its parameters already.
 
         Raises:
             MisconfigurationException: If there is no monitor, a score will not exist, or the name is taken.
         """
         self._seen, self._scored_at, self._checked = {}, {}, False
+        self._yardsticks, self.history = {}, History()
         self._monitors = _monitors(trainer)
         if not self._monitors:
             raise MisconfigurationException(
@@ -84,7 +88,10 @@ class Judge:
             return
         self._checked = True
         for monitor in self._monitors:
-            self._require_scores(monitor.score_names(trainer, pl_module), f"{monitor.name}/")
+            self._require_scores(monitor, trainer, pl_module)
+            self._yardsticks |= monitor.yardsticks(trainer, pl_module)
+        with _misconfiguration():
+            self.gate.check_metrics(f"{monitor.name}/" for monitor in self._monitors)
 
     def has_scores(self, trainer: Trainer) -> bool:
         """Whether this validation was explained by every monitor that the gate names.
@@ -102,10 +109,19 @@ class Judge:
             The verdict.
         """
         self.check(trainer, trainer.lightning_module)
-        values = {condition.score: self._value(condition.score, trainer) for condition in self.gate.conditions}
-        known = {score: value for score, value in values.items() if value is not None}
-        verdict = self.gate.judge(known, step=trainer.global_step, validation=self.validation)
-        return replace(verdict, open=trainer.strategy.reduce_boolean_decision(verdict.open, all=True))
+        scores = {condition.score for condition in self.gate.conditions}
+        lines = {self._yardsticks[score] for score in scores if score in self._yardsticks}
+        values = {score: self._value(score, trainer) for score in scores | lines}
+        verdict = self.gate.judge(
+            {score: value for score, value in values.items() if value is not None},
+            step=trainer.global_step,
+            validation=self.validation,
+            yardsticks=self._yardsticks,
+            history=self.history,
+        )
+        self.history = self._agreed(verdict.history, trainer)
+        agreed = trainer.strategy.reduce_boolean_decision(verdict.open, all=True)
+        return replace(verdict, open=agreed, history=self.history)
 
     def log(self, trainer: Trainer, value: float) -> None:
         """Log a number under the gate's tag, on the step of the validation's scalars."""
@@ -122,6 +138,20 @@ class Judge:
         for logger in trainer.loggers:
             write_text(logger, self.tag, sentence, validation_step_axis(trainer))
 
+    def _agreed(self, history: History, trainer: Trainer) -> History:
+        # Scores may differ in their last digits, and metrics that are not synced by more: ranks would come to remember
+        # different things. What held has to have held on every rank; the best value is that of rank zero. Whether
+        # there is something to agree on is read from the gate: on one rank alone, a score may have had no value yet.
+        best, streaks = history.best, history.streaks
+        if any(condition.reference == "best" for condition in self.gate.conditions):
+            best = trainer.strategy.broadcast(dict(best))
+        if streaks:
+            counts = torch.tensor([*streaks.values()], device=trainer.strategy.root_device)
+            # Gathered, because not every strategy can reduce to the least.
+            of_ranks = trainer.strategy.all_gather(counts).view(-1, len(streaks))
+            streaks = dict(zip(streaks, of_ranks.amin(dim=0).tolist(), strict=True))
+        return History(best, streaks)
+
     def _subjects(self) -> list[AttributionMonitor]:
         named = [self._monitor_of(condition.score) for condition in self.gate.conditions]
         return [monitor for monitor in named if monitor is not None] or list(self._monitors)
@@ -137,11 +167,11 @@ class Judge:
                 f"such as name='{self.name}_2'."
             )
 
-    def _require_scores(self, names: tuple[str, ...], prefix: str) -> None:
-        try:
-            self.gate.check(names, prefix)
-        except ValueError as error:
-            raise MisconfigurationException(str(error)) from None
+    def _require_scores(self, monitor: AttributionMonitor, trainer: Trainer, pl_module: LightningModule) -> None:
+        names = monitor.score_names(trainer, pl_module)
+        yardsticks, directions = monitor.yardsticks(trainer, pl_module), monitor.directions(trainer, pl_module)
+        with _misconfiguration():
+            self.gate.check(names, f"{monitor.name}/", yardsticks=yardsticks, directions=directions)
         for condition in self.gate.conditions:
             near = get_close_matches(condition.score, names, n=1, cutoff=0.85)
             if self._monitor_of(condition.score) is None and near:
@@ -160,7 +190,15 @@ class Judge:
             self._scored_at[name] = report.global_step
             if _is_current(monitor, trainer):
                 score = report.scores[name]
-                return Value(score.mean, score.standard_error, score.n, score.undefined)
+                return Value(
+                    score.mean,
+                    score.standard_error,
+                    score.n,
+                    score.undefined,
+                    low=score.low,
+                    high=score.high,
+                    higher_is_better=score.higher_is_better,
+                )
         step = self._scored_at.get(name)
         return None if step is None else Value(math.nan, stale_since=step)
 
@@ -174,6 +212,14 @@ class Judge:
             return Value(float(metric), stale_since=step)
         self._seen[name] = (metric, trainer.global_step)
         return Value(float(metric))
+
+
+@contextmanager
+def _misconfiguration() -> Iterator[None]:
+    try:
+        yield
+    except ValueError as error:
+        raise MisconfigurationException(str(error)) from None
 
 
 def _callbacks(trainer: Trainer) -> list[Callback]:

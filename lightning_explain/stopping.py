@@ -10,6 +10,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from typing_extensions import override
 
+from lightning_explain.gate import History
 from lightning_explain.judge import Judge
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ class AttributionStopping(Callback):
             "wait_count": self.wait_count,
             "stopped_epoch": self.stopped_epoch,
             "stopping_reason_message": self.stopping_reason_message,
+            "history": self.judge.history.to_dict(),
         }
 
     @override
@@ -87,6 +89,7 @@ class AttributionStopping(Callback):
         self.wait_count = state_dict["wait_count"]
         self.stopped_epoch = state_dict["stopped_epoch"]
         self.stopping_reason_message = state_dict["stopping_reason_message"]
+        self.judge.history = History.from_dict(state_dict.get("history"))
 
     @override
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:

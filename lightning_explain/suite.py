@@ -101,26 +101,42 @@ class Suite:
             Names, ``prefix/method/metric`` and ``prefix/method/metric/class_<label>``.
         """
         own = [f"{prefix}/{e.name}/{m.name}" for e in self.explainers for m in self._applying(e)]
-        if per_class and self.probe.label is not None:
-            own += [class_name(name, int(c)) for c in self.probe.label.unique() for name in tuple(own)]
+        own += [class_name(name, c) for c in (self._classes() if per_class else []) for name in tuple(own)]
         random = [f"{prefix}/random{place}/{m.name}" for place in self._places() for m in self._yardsticks(place)]
         return (*own, *random)
 
-    def yardstick_names(self, prefix: str) -> dict[str, str]:
-        """Which score of random attributions stands beside each score that has one.
+    def yardsticks(self, prefix: str, *, per_class: bool = False) -> dict[str, str]:
+        """The random line of every score that has one: random attributions where the score's own live.
 
         Args:
             prefix: What the names begin with.
+            per_class: Whether there are scores of each class's samples too; their line is that of all samples.
 
         Returns:
-            ``prefix/random[@layer]/metric`` by ``prefix/method/metric``.
+            ``prefix/random[@layer]/metric`` by ``prefix/method/metric``. A map that is upsampled lives at the input.
         """
-        return {
-            f"{prefix}/{chosen.name}/{metric.name}": f"{prefix}/random{self._spaces[chosen.name]}/{metric.name}"
-            for chosen in self.explainers
-            for metric in self._applying(chosen)
-            if metric.yardstick
+        lines = {
+            f"{prefix}/{e.name}/{m.name}": f"{prefix}/random{self._spaces[e.name]}/{m.name}"
+            for e in self.explainers
+            for m in self._applying(e)
+            if m.yardstick
         }
+        classes = self._classes() if per_class else []
+        return lines | {class_name(score, c): line for score, line in lines.items() for c in classes}
+
+    def directions(self, prefix: str, *, per_class: bool = False) -> dict[str, bool | None]:
+        """Whether higher is better, for every score.
+
+        Args:
+            prefix: What the names begin with.
+            per_class: Whether there are scores of each class's samples too.
+
+        Returns:
+            The direction by full name; None if the score has none.
+        """
+        of = {metric.name: metric.higher_is_better for metric in self._metrics}
+        names = self.score_names(prefix, per_class=per_class)
+        return {name: of[name.removeprefix(f"{prefix}/").split("/")[1]] for name in names}
 
     def measures(self, metric: str) -> bool:
         """Whether a metric is among those of the suite.
@@ -260,6 +276,9 @@ class Suite:
         living = [chosen for chosen in self.explainers if str(self._spaces[chosen.name]) == str(place)]
         applying = {metric.name for chosen in living for metric in self._applying(chosen)}
         return [metric for metric in self._metrics if metric.yardstick and metric.name in applying]
+
+    def _classes(self) -> list[int]:
+        return [] if self.probe.label is None else [int(c) for c in self.probe.label.unique()]
 
     def _every_place(self) -> list[Place]:
         places = [*(chosen.place for chosen in self.explainers), *self._spaces.values()]

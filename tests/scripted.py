@@ -22,24 +22,40 @@ GATE = f"{MASS} >= 1.5"
 OPEN, CLOSED = 2.0, 0.8
 
 
+def score(mean: float) -> Score:
+    """A mean over eight samples, its interval 0.2 to both sides."""
+    n = 0 if math.isnan(mean) else 8
+    return Score(mean, 0.1, n, 8 - n, (), higher_is_better=True, low=mean - 0.2, high=mean + 0.2)
+
+
 class AttributionMonitor(Callback):
     """What the gate sees of a monitor.
 
     Args:
         script: For every validation the score, scores by name, None if it is skipped, or ``FAILS``; the last
             entry is repeated.
+        random: The SRG of random attributions; None if there are no yardsticks.
     """
 
-    def __init__(self, *script: float | Mapping[str, float] | str | None, name: str = "attribution") -> None:
+    def __init__(
+        self, *script: float | Mapping[str, float] | str | None, name: str = "attribution", random: float | None = None
+    ) -> None:
         super().__init__()
-        self.script, self.name = script, name
+        self.script, self.name, self.random = script, name, random
         self.validations = 0
         self.report: Report | None = None
 
     def score_names(self, trainer: Trainer, pl_module: LightningModule) -> tuple[str, ...]:
         if next(pl_module.parameters(), None) is None:
             raise RuntimeError("The module has no parameters yet.")
-        return tuple(f"{self.name}/saliency/{score}" for score in ("relevance_mass", "srg"))
+        own = tuple(f"{self.name}/saliency/{score}" for score in ("relevance_mass", "srg"))
+        return own if self.random is None else (*own, f"{self.name}/random/srg")
+
+    def yardsticks(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, str]:
+        return {} if self.random is None else {f"{self.name}/saliency/srg": f"{self.name}/random/srg"}
+
+    def directions(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, bool | None]:
+        return dict.fromkeys(self.score_names(trainer, pl_module), True)
 
     @property
     def state_key(self) -> str:
@@ -62,13 +78,12 @@ class AttributionMonitor(Callback):
             self.report = None
             return
         means = entry if isinstance(entry, Mapping) else dict.fromkeys(self.score_names(trainer, pl_module), entry)
-        scores = {
-            name: Score(mean, 0.1, 0 if mean != mean else 8, 8 if mean != mean else 0, ())
-            for name, mean in means.items()
-        }
+        if self.random is not None:
+            means = {**means, f"{self.name}/random/srg": self.random}
+        scores = {name: score(mean) for name, mean in means.items()}
         self.report = Report(self.validations, trainer.global_step, scores)
-        for name, score in scores.items():
-            pl_module.log(name, score.mean)
+        for name, each in scores.items():
+            pl_module.log(name, each.mean)
 
 
 class Module(LightningModule):

@@ -2,13 +2,14 @@
 
 import json
 import warnings
+from pathlib import Path
 
 import pytest
 import runs
 import torch
 from torch import nn
 
-from lightning_explain import AttributionMonitor, ProbeSet, audit
+from lightning_explain import AttributionCheckpoint, AttributionMonitor, ProbeSet, audit
 from lightning_explain.audit import load_checkpoint, load_object, load_probe, table
 from lightning_explain.cli import main
 
@@ -37,11 +38,11 @@ def command(folder, *gates, extra=()):
 
 def test_an_audit_finds_what_the_run_found(run):
     folder, _, report = run
-    model, step = load_checkpoint(folder / "final.ckpt")
-    found = audit(model, load_probe(str(folder / "probe.pt")), f"{MASS} >= 0", max_rows=64, step=step)
+    kept = load_checkpoint(folder / "final.ckpt")
+    found = audit(kept.model, load_probe(str(folder / "probe.pt")), f"{MASS} >= 0", max_rows=64, step=kept.step)
     assert found.scores[MASS].per_sample == pytest.approx(report.scores[MASS].per_sample, abs=1e-6)
     assert found.verdict.open
-    assert f"at step {step}:" in found.verdict.sentence
+    assert f"at step {kept.step}:" in found.verdict.sentence
 
 
 def test_the_gate_says_what_is_explained_and_scored(run):
@@ -124,9 +125,9 @@ def test_a_run_without_a_monitor_does_not_say_its_class(tmp_path):
     trainer.save_checkpoint(tmp_path / "bare.ckpt")
     with pytest.raises(ValueError, match=r"does not say of which class it is .* package.module:Class"):
         load_checkpoint(tmp_path / "bare.ckpt")
-    model, step = load_checkpoint(tmp_path / "bare.ckpt", "runs:Module")
-    assert type(model) is runs.Module
-    assert step == trainer.global_step
+    kept = load_checkpoint(tmp_path / "bare.ckpt", "runs:Module")
+    assert type(kept.model) is runs.Module
+    assert (kept.step, kept.best) == (trainer.global_step, {})
 
 
 def test_a_probe_set_can_be_made_by_a_function():
@@ -150,3 +151,29 @@ def test_the_audited_model_is_left_as_it_was():
     assert audit(model, probe, "attribution/input_x_gradient/infidelity <= 0.01").verdict.open
     assert torch.equal(torch.get_rng_state(), state)
     assert model.training
+
+
+def test_the_random_line_and_intervals_can_be_asked_for(run, capsys):
+    folder, *_ = run
+    assert command(folder, f"lower({SRG}) > random - 3") == 0
+    assert "which is" in capsys.readouterr().out
+    assert command(folder, f"upper({SRG}) < random - 3 or {SRG} > random + 3") == 1
+
+
+def test_several_validations_are_more_than_an_audit_sees(run, capsys):
+    folder, *_ = run
+    assert command(folder, f"{MASS} >= 0 for 3 validations") == 1
+    assert "1 of 3 validations" in capsys.readouterr().out
+
+
+def test_the_best_value_is_read_from_the_gate_of_the_run(tmp_path):
+    monitor = AttributionMonitor(runs.probe(), methods=["saliency"], metrics=["srg"], max_rows=64)
+    gated = AttributionCheckpoint(dirpath=tmp_path, filename="gated", gate=f"{SRG} >= best - 3")
+    runs.fit(tmp_path, monitor, gated, max_epochs=2, enable_checkpointing=True)
+    kept = load_checkpoint(Path(gated.best_model_path))
+    assert set(kept.best) == {SRG}
+    probe = runs.probe()
+    assert audit(kept.model, probe, f"{SRG} >= best - 3", best=kept.best).verdict.open
+    assert not audit(kept.model, probe, f"{SRG} >= best + 3", best=kept.best).verdict.open
+    with pytest.raises(ValueError, match="the checkpoint knows none: only a run whose own gate"):
+        audit(kept.model, probe, f"{SRG} >= best - 3")

@@ -1,13 +1,18 @@
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
 import fsspec
 import pytest
+import runs
 import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from processes import TwoProcesses
 from scripted import (
     CLOSED,
     GATE,
@@ -26,7 +31,9 @@ from scripted import (
 )
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from lightning_explain import AttributionMonitor as RealMonitor
 from lightning_explain.checkpoint import AttributionCheckpoint
+from lightning_explain.stopping import AttributionStopping
 
 # --- metrics that the run logs
 
@@ -249,3 +256,175 @@ def test_a_run_without_validation_is_told(tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match="no validation, so the gate .* will never open"):
         fit(tmp_path, [AttributionMonitor(OPEN), checkpoint(tmp_path, save_last=True)], limit_val_batches=0)
     assert steps(tmp_path) == []
+
+
+# --- random, intervals, the best so far, several validations
+
+
+def opened(path: Path) -> list[bool]:
+    return [verdict["open"] for verdict in verdicts(path)]
+
+
+@pytest.mark.parametrize(
+    ("gate", "held"),
+    [
+        (f"{SRG} > random", [True, True, False]),
+        (f"lower({SRG}) > random", [True, False, False]),
+        (f"{SRG} > random + 0.5", [True, False, False]),
+        (f"{SRG} > upper(random)", [True, False, False]),
+        (f"upper({SRG}) > 2 * random or {SRG} > 1.9", [True, False, False]),
+        (f"{SRG} > random for 2 validations", [False, True, False]),
+        (f"({SRG} > random and {MASS} >= best) for 2 validations", [False, False, False]),
+        (f"{SRG} > random and val_loss <= 0.5", [False, True, False]),
+    ],
+)
+def test_language_in_a_run(tmp_path: Path, gate: str, held: list[bool]) -> None:
+    gated = checkpoint(tmp_path, gate=gate, save_top_k=-1)
+    fit(tmp_path, [AttributionMonitor(2.0, 1.1, 0.9, random=1.0), gated], Module(0.6, 0.5), max_epochs=3)
+    assert opened(tmp_path) == held
+    assert steps(tmp_path) == [step for step, was in zip((4, 8, 12), held, strict=True) if was]
+
+
+def test_the_random_line_is_that_of_this_validation(tmp_path: Path) -> None:
+    monitor = AttributionMonitor(2.0, None, random=1.0)
+    fit(tmp_path, [monitor, checkpoint(tmp_path, gate=f"{SRG} > random")])
+    first, second = verdicts(tmp_path)
+    assert first["conditions"][0]["reference"] == 1.0
+    assert first["sentence"] == f"Gate open at step 4: {SRG} is 2.00 ± 0.10 (n = 8), needs > random, which is 1.00."
+    assert second["conditions"][0]["scored"] is False
+    assert second["sentence"].endswith("(last scored at step 4), needs > random.")
+
+
+@pytest.mark.parametrize(
+    ("gate", "message"),
+    [
+        (f"{MASS} > random", rf"'random' of scores without a random line.\n.*Known: {SRG}"),
+        ("lower(val_loss) < 1", r"of a metric that the run logs: lower\(val_loss\) < 1\. Only scores of an"),
+        ("val_loss < random", "of a metric that the run logs: val_loss < random"),
+        ("val_loss < best + 1", "of a metric that the run logs: val_loss < best"),
+        ("attributions/saliency/srg > random", f"Did you mean '{SRG}'"),
+    ],
+)
+@pytest.mark.parametrize("kind", [AttributionCheckpoint, AttributionStopping])
+def test_what_cannot_be_compared_is_told_before_the_training(
+    tmp_path: Path, gate: str, message: str, kind: type[Callback]
+) -> None:
+    with pytest.raises(MisconfigurationException, match=message):
+        fit(tmp_path, [AttributionMonitor(OPEN, random=1.0), kind(gate=gate)])
+
+
+def test_best_and_streaks_survive_a_resume(tmp_path: Path) -> None:
+    gate = f"({SRG} >= best - 0.1) for 3 validations"
+
+    def callbacks(*script: float) -> tuple[list[Callback], AttributionStopping, AttributionCheckpoint]:
+        stopping = AttributionStopping(gate, patience=9)
+        gated = checkpoint(tmp_path, gate=gate, save_top_k=-1)
+        return [AttributionMonitor(*script), stopping, gated, ModelCheckpoint(tmp_path, "saved")], stopping, gated
+
+    script = (2.0, 2.5, 2.45, 2.35, 2.6, 2.6, 2.6)
+    begun, _, gated = callbacks(*script)
+    fit(tmp_path, begun, max_epochs=2)
+    state = torch.load(tmp_path / "saved.ckpt", weights_only=True)["callbacks"]
+    kept = {"best": {SRG: 2.5}, "streaks": {f"{SRG} >= best - 0.1": 2}}
+    assert state[gated.state_key]["history"] == kept
+    assert [value["history"] for key, value in state.items() if key.startswith("AttributionStopping")] == [kept]
+
+    resumed, stopping, gated = callbacks(*script)
+    fit(tmp_path, resumed, max_epochs=7, ckpt_path=tmp_path / "saved.ckpt")
+    assert opened(tmp_path) == [False, False, True, False, False, False, True]
+    assert verdicts(tmp_path)[2]["sentence"] == (
+        f"Gate open at step 12: {SRG} is 2.45 ± 0.10 (n = 8), needs >= best - 0.1, which is 2.50 - 0.1 = 2.40,"
+        " held for 3 of 3 validations."
+    )
+    assert gated.judge.history == stopping.judge.history
+    assert stopping.judge.history.best == {SRG: 2.6}
+
+
+def test_a_checkpoint_from_before_there_was_a_history(tmp_path: Path) -> None:
+    for callback in (checkpoint(tmp_path), AttributionStopping(GATE)):
+        state = callback.state_dict()
+        assert state.pop("history") == {"best": {}, "streaks": {}}
+        callback.load_state_dict(state)
+        assert callback.judge.history.best == {}
+
+
+def test_a_new_run_has_no_best(tmp_path: Path) -> None:
+    gated = checkpoint(tmp_path, gate=f"{SRG} >= best for 2 validations", save_top_k=-1)
+    fit(tmp_path, [AttributionMonitor(OPEN), gated])
+    assert gated.verdict.open
+    fit(tmp_path, [AttributionMonitor(CLOSED), gated], max_epochs=1)
+    assert "is the first, nothing to compare with (needs >= best), held for 1 of 2" in gated.verdict.sentence
+
+
+class Disagreeing(AttributionMonitor):
+    """On rank 1 the first validation has no score, the third one a low score and the fifth one a high score."""
+
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        super().on_validation_epoch_end(trainer, pl_module)
+        other = {1: NAN, 3: CLOSED, 5: 9.0}.get(self.validations)
+        if other is not None and trainer.global_rank == 1:
+            scores = {name: replace(score, mean=other) for name, score in self.report.scores.items()}
+            self.report = replace(self.report, scores=scores)
+
+
+class Remembered(Callback):
+    """Writes what each rank's gate remembers."""
+
+    def __init__(self, path: Path, gated: AttributionCheckpoint) -> None:
+        self.path, self.gated = path, gated
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        history = self.gated.judge.history.to_dict()
+        (self.path / f"rank_{trainer.global_rank}.json").write_text(json.dumps(history))
+
+
+def test_ranks_remember_the_same(tmp_path: Path) -> None:
+    gated = checkpoint(tmp_path, gate=f"{SRG} >= best - 0.1 and {MASS} >= 1.5 for 2 validations", save_top_k=-1)
+    callbacks = [Disagreeing(2.0, 2.2, 2.3, 2.4, 2.5), gated, Remembered(tmp_path, gated)]
+    fit(tmp_path, callbacks, devices=2, strategy=TwoProcesses(), max_epochs=5)
+    assert opened(tmp_path) == [False, False, False, False, True]
+    told = [verdict["sentence"] for verdict in verdicts(tmp_path)]
+    assert told[2] == "Gate closed at step 6: the conditions hold here, but not on every rank."
+    assert all(told[i].endswith("needs >= 1.5, held for 1 of 2 validations.") for i in (0, 1, 3))
+    first, second = (json.loads((tmp_path / f"rank_{rank}.json").read_text()) for rank in (0, 1))
+    assert first == second == {"best": {SRG: 2.5}, "streaks": {f"{MASS} >= 1.5": 2}}
+
+
+@pytest.mark.filterwarnings("ignore:The trainer has no logger")
+class TestWithTheRealMonitor:
+    def run(self, path: Path, gate: str | list[str], **settings: Any) -> tuple[AttributionCheckpoint, RealMonitor]:
+        methods = ["saliency", "grad_cam@net.conv2", "input_x_gradient@net.conv1"]
+        monitor = RealMonitor(runs.probe(), methods, ["srg", "drift", "relevance_mass"])
+        gated = AttributionCheckpoint(path / "checkpoints", gate=gate)
+        runs.fit(path, monitor, gated, enable_checkpointing=True, **({"max_epochs": 2} | settings))
+        return gated, monitor
+
+    def test_random_is_the_line_of_the_same_place(self, tmp_path: Path) -> None:
+        names = ("saliency", "grad_cam@net.conv2", "input_x_gradient@net.conv1")
+        gated, monitor = self.run(tmp_path, [f"attribution/{name}/srg > random or val_acc >= 2" for name in names])
+        lines = {"saliency": "random", "grad_cam@net.conv2": "random", "input_x_gradient@net.conv1": "random@net.conv1"}
+        assert gated.verdict is not None
+        for reason in gated.verdict.reasons[::2]:
+            line = lines[reason.score.split("/")[1]]
+            assert monitor.report.scores[f"attribution/{line}/srg"].mean == reason.reference == reason.threshold
+
+    def test_interval_and_best_of_real_scores(self, tmp_path: Path) -> None:
+        score = "attribution/saliency/relevance_mass"
+        gated, _ = self.run(tmp_path, [f"lower({score}) > 0", f"upper({score}) < 99", f"{score} >= best - 99"])
+        low, _, best = gated.verdict.reasons
+        assert low.low < low.value < low.high
+        assert best.reference is not None
+        assert gated.verdict.open
+        assert "upper end < 99" in gated.verdict.sentence
+
+    @pytest.mark.parametrize(
+        ("gate", "message"),
+        [
+            ("attribution/saliency/drift < best", r"neither direction is better.\n.*No direction of"),
+            ("attribution/saliency/drift < random", "'random' of scores without a random line"),
+            ("attribution/random/srg < random", "'random' of scores without a random line"),
+        ],
+    )
+    def test_what_has_no_direction_or_line(self, tmp_path: Path, gate: str, message: str) -> None:
+        with pytest.raises(MisconfigurationException, match=message):
+            self.run(tmp_path, gate, max_epochs=1)

@@ -119,7 +119,8 @@ def test_resume(tmp_path: Path) -> None:
     fit(tmp_path, callbacks(), max_epochs=2)
     state = torch.load(tmp_path / "saved.ckpt", weights_only=True)["callbacks"]
     (saved,) = [value for key, value in state.items() if key.startswith("AttributionStopping")]
-    assert saved == {"judged": 2, "wait_count": 2, "stopped_epoch": 0, "stopping_reason_message": None}
+    counts = {"judged": 2, "wait_count": 2, "stopped_epoch": 0, "stopping_reason_message": None}
+    assert saved == counts | {"history": {"best": {}, "streaks": {}}}
     assert fit(tmp_path, callbacks(), max_epochs=8, ckpt_path=tmp_path / "saved.ckpt").global_step == 12
 
 

@@ -138,6 +138,30 @@ def test_the_names_promised_are_those_that_come():
     assert {entry.name for entry in suite.run(model).explained} == {e.name for e in suite.explainers}
 
 
+def test_every_score_knows_the_random_line_of_its_place():
+    suite = suite_of(
+        made(), ("saliency", "grad_cam", "input_x_gradient@conv", ("saliency", Neuron("conv2", (1, 2, 2)))), ANY
+    )
+    lines = suite.yardsticks("a")
+    assert lines["a/saliency/srg"] == "a/random/srg"
+    assert lines["a/grad_cam@conv2/srg"] == "a/random/srg"  # upsampled: it lives at the input
+    assert lines["a/input_x_gradient@conv/infidelity"] == "a/random@conv/infidelity"
+    assert lines["a/saliency@conv2[1,2,2]/srg"] == "a/random@conv2[1,2,2]/srg"
+    names = set(suite.score_names("a"))
+    assert set(lines) == {n for n in names if n.rpartition("/")[2] in FAITHFUL and "/random" not in n}
+    assert set(lines.values()) == {n for n in names if "/random" in n}
+
+
+def test_directions_are_those_of_the_scores():
+    for probe in (masked(), masked(region="artefact")):
+        model = made()
+        suite = suite_of(model, ("saliency", "grad_cam"), ANY, probe)
+        scores = suite.run(model).scores("a")
+        assert suite.directions("a") == {name: score.higher_is_better for name, score in scores.items()}
+    assert suite.directions("a")["a/saliency/relevance_mass"] is False
+    assert suite.directions("a")["a/saliency/drift"] is None
+
+
 def test_names_without_a_yardstick():
     model = made()
     suite = suite_of(model, ["saliency"], ["degenerate_rate", "drift"])

@@ -51,8 +51,8 @@ def test_import_contracts():
 @pytest.mark.parametrize(
     ("file", "line", "finding"),
     [
-        ("gate.py", "def f(x): return eval(x)\n", "ANN201"),
-        ("gate.py", "def f(x: int) -> int:\n    assert x\n    return x\n", "S101"),
+        ("gate/gate.py", "def f(x): return eval(x)\n", "ANN201"),
+        ("gate/gate.py", "def f(x: int) -> int:\n    assert x\n    return x\n", "S101"),
         ("suite.py", "print('x')\n", "T201"),
     ],
 )
@@ -88,7 +88,7 @@ def test_mypy_finds_what_is_planted(copy):
         ("attribution/problem.py", "import lightning_explain.callback", "data flows one way BROKEN"),
         ("attribution/budget.py", "import torchmetrics", "the engine knows neither"),
         ("metrics/ranks.py", "import lightning", "only the callbacks know the trainer"),
-        ("gate.py", "import torch", "conditions and names need no tensors"),
+        ("gate/gate.py", "import torch", "conditions and names need no tensors"),
     ],
 )
 def test_import_contracts_find_what_is_planted(copy, file, line, contract):

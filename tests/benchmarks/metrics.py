@@ -1,6 +1,6 @@
 """What scores cost, against what their rows cost at best, and against Quantus at its defaults.
 
-Run: ``python -m tests.benchmarks.metrics`` from the repository's root, with quantus installed for the comparison. Prints;
+Run: ``python -m tests.benchmarks.metrics`` from the repository's root, with quantus for the comparison. Prints;
 asserts nothing. A row is one sample through the model; the limit is rows times the best cost of a row, measured in the
 same run on the bare model over chunk sizes.
 """
