@@ -77,6 +77,15 @@ def increase_in_confidence(full: Tensor, shown: Tensor) -> Tensor:
     return torch.where(torch.isfinite(full + shown), (shown > full).double(), torch.nan)
 
 
+def holds_integers(space: Place, probe: ProbeSet) -> bool:
+    """Whether attributions live on integers, token ids say, between which there are no values.
+
+    Returns:
+        True if there is no floating point tensor among them.
+    """
+    return not isinstance(space, Layer) and not any(is_continuous(leaf) for leaf in leaves(probe.inputs))
+
+
 class ShownMetric(AttributionMetric):
     """Base of the scores that show the model what a map marks, and the baseline for the rest."""
 
@@ -84,8 +93,7 @@ class ShownMetric(AttributionMetric):
     yardstick = True
 
     def missing(self, method: Method, space: Place, probe: ProbeSet) -> str | None:  # noqa: D102
-        fixed = not any(is_continuous(leaf) for leaf in leaves(probe.inputs))
-        return "integer inputs cannot be shown in part" if fixed and not isinstance(space, Layer) else None
+        return "integer inputs cannot be shown in part" if holds_integers(space, probe) else None
 
     def _scores(self, evaluation: Evaluation) -> tuple[Tensor, Tensor]:
         return evaluation.remembered("shown in part", lambda: _shown_in_part(evaluation))  # type: ignore[no-any-return]

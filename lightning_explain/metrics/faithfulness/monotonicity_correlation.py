@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -10,11 +10,17 @@ from torch import Tensor
 from lightning_explain.attribution.regions import Grid, Partition, one_hot
 from lightning_explain.attribution.removal import left
 from lightning_explain.metrics.evaluation import Evaluation
+from lightning_explain.metrics.faithfulness.confidence import holds_integers
 from lightning_explain.metrics.faithfulness.faithfulness_correlation import CorrelationMetric
 from lightning_explain.metrics.metric import METRICS
 from lightning_explain.metrics.perturbation import Perturbations
 from lightning_explain.metrics.ranks import spearman
 from lightning_explain.precision import accurate
+
+if TYPE_CHECKING:
+    from lightning_explain.attribution.methods import Method
+    from lightning_explain.attribution.place import Place
+    from lightning_explain.probe import ProbeSet
 
 
 def expected_change(perturbations: Perturbations, partition: Partition, draws: int) -> Tensor:
@@ -70,6 +76,9 @@ class MonotonicityCorrelation(CorrelationMetric):
         if draws < 1:
             raise ValueError(f"draws must be at least 1, got {draws}.")
         self.draws, self.partition = draws, partition
+
+    def missing(self, method: Method, space: Place, probe: ProbeSet) -> str | None:  # noqa: D102
+        return "integer inputs cannot be filled with random numbers" if holds_integers(space, probe) else None
 
     def per_sample(self, evaluation: Evaluation) -> Tensor:  # noqa: D102
         regions = evaluation.perturbations.regions(self.partition)

@@ -4,7 +4,7 @@ from metrics.evaluations import TARGET, Linear, Pair, Picture, evaluation_of, pi
 
 from lightning_explain import Input, Layer, Neuron, ProbeSet
 from lightning_explain.attribution.methods import METHODS
-from lightning_explain.metrics import AverageDrop, IncreaseInConfidence
+from lightning_explain.metrics import AverageDrop, IncreaseInConfidence, MonotonicityCorrelation
 from lightning_explain.metrics.evaluation import RandomEvaluation
 from lightning_explain.metrics.faithfulness.confidence import average_drop, increase_in_confidence, soft_mask
 
@@ -184,9 +184,14 @@ def test_where_it_applies():
     ids = ProbeSet(torch.ones(4, 3, dtype=torch.long))
     mixed = ProbeSet((torch.ones(4, 3, dtype=torch.long), pictures()))
     method = METHODS["saliency"]()
-    for metric in (AverageDrop(), IncreaseInConfidence()):
+    reasons = {
+        AverageDrop(): "integer inputs cannot be shown in part",
+        IncreaseInConfidence(): "integer inputs cannot be shown in part",
+        MonotonicityCorrelation(): "integer inputs cannot be filled with random numbers",
+    }
+    for metric, reason in reasons.items():
         assert metric.missing(method, Input(), numbers) is None
         assert metric.missing(method, Input(), mixed) is None
         assert metric.missing(method, Layer("embedding"), ids) is None
         for place in (Input(), Neuron("head", 0)):
-            assert metric.missing(method, place, ids) == "integer inputs cannot be shown in part"
+            assert metric.missing(method, place, ids) == reason

@@ -1,6 +1,7 @@
 import pytest
 import torch
 from metrics.evaluations import TARGET, Linear, Pair, Picture, evaluation_of, pictures, rows, with_scores
+from metrics.oracles import quantus_or_skip, quantus_scores
 
 from lightning_explain import Layer, Neuron
 from lightning_explain.attribution.regions import Grid
@@ -156,3 +157,21 @@ def test_the_best_score_is_known_for_probabilities_alone():
 def test_impossible_shares_are_refused(shares):
     with pytest.raises(ValueError, match=r"shares must be numbers in \(0, 1\], such as \(0.01, .*got \("):
         Sufficiency(shares)
+
+
+def test_sufficiency_of_quantus_is_another_score():
+    """Dasgupta et al.'s: do samples with similar maps have the same label? It depends on who else is in the batch."""
+    quantus = quantus_or_skip()
+    model, x = Picture(channels=1), pictures(8)[:, :1]
+    with torch.no_grad():
+        target = model(x).argmax(dim=1)
+    with evaluation_of(model, x, "input_x_gradient", target=target) as evaluation:
+        phi = evaluation.attribution.point[0]
+        ours = Sufficiency().per_sample(evaluation)
+    with evaluation_of(model, x[:4], "input_x_gradient", target=target[:4]) as evaluation:
+        torch.testing.assert_close(Sufficiency().per_sample(evaluation), ours[:4])
+    metric = quantus.Sufficiency(threshold=0.8, disable_warnings=True)
+    eight = quantus_scores(metric, model, x, target, phi)
+    four = quantus_scores(metric, model, x[:4], target[:4], phi[:4])
+    assert eight[:4].tolist() == [1, 1, 0, 1]
+    assert four.tolist() == [0, 0, 0, 0]
