@@ -2,10 +2,23 @@
 
 from lightning_explain.metrics.axiomatic.completeness import CompletenessGap as CompletenessGap
 from lightning_explain.metrics.complexity.degenerate import DegenerateRate as DegenerateRate
+from lightning_explain.metrics.faithfulness.confidence import AverageDrop as AverageDrop
+from lightning_explain.metrics.faithfulness.confidence import IncreaseInConfidence as IncreaseInConfidence
 from lightning_explain.metrics.faithfulness.curves import SRG as SRG
 from lightning_explain.metrics.faithfulness.curves import DeletionAUC as DeletionAUC
 from lightning_explain.metrics.faithfulness.curves import InsertionAUC as InsertionAUC
+from lightning_explain.metrics.faithfulness.faithfulness_correlation import (
+    FaithfulnessCorrelation as FaithfulnessCorrelation,
+)
+from lightning_explain.metrics.faithfulness.faithfulness_estimate import FaithfulnessEstimate as FaithfulnessEstimate
 from lightning_explain.metrics.faithfulness.infidelity import Infidelity as Infidelity
+from lightning_explain.metrics.faithfulness.monotonicity import Monotonicity as Monotonicity
+from lightning_explain.metrics.faithfulness.monotonicity_correlation import (
+    MonotonicityCorrelation as MonotonicityCorrelation,
+)
+from lightning_explain.metrics.faithfulness.rationale import Comprehensiveness as Comprehensiveness
+from lightning_explain.metrics.faithfulness.rationale import Sufficiency as Sufficiency
+from lightning_explain.metrics.faithfulness.sensitivity_n import SensitivityN as SensitivityN
 from lightning_explain.metrics.localisation.relevance_mass import RelevanceMass as RelevanceMass
 from lightning_explain.metrics.localisation.relevance_rank import RelevanceRank as RelevanceRank
 from lightning_explain.metrics.metric import METRICS as METRICS

@@ -167,3 +167,17 @@ class RandomEvaluation:
         if course not in self._memory:
             self._memory[course] = self.perturbations.curve(self.scores, course)
         return self._memory[course]  # type: ignore[no-any-return]
+
+    def remembered(self, key: Hashable, compute: Any) -> Any:  # noqa: ANN401
+        """Compute something once for this yardstick, see :meth:`Evaluation.remembered`.
+
+        Args:
+            key: What it is.
+            compute: Makes it, without arguments.
+
+        Returns:
+            What ``compute`` gave, the first time.
+        """
+        if key not in self._memory:
+            self._memory[key] = compute()
+        return self._memory[key]

@@ -110,6 +110,20 @@ class Perturbations:
         """
         return self.problem.remembered(("regions", partition), lambda: partition(self.problem.z, self.features))
 
+    def shown(self, readout: Readout | None = None) -> Problem:
+        """The problem with its score read as curves show it.
+
+        Args:
+            readout: What is watched; None: :attr:`readout`.
+
+        Returns:
+            The problem; made once for each readout, so that what it computes is shared.
+        """
+        readout = readout or self.readout
+        if readout == self.problem.readout:
+            return self.problem
+        return self.problem.remembered(("shown", readout), lambda: self.problem.reading(readout))
+
     def taken(self, subsets: Subsets) -> Tensor:
         """The regions that each random set takes.
 
@@ -167,7 +181,7 @@ class Perturbations:
         Returns:
             The curve.
         """
-        regions, shown = self.regions(course.partition), self._shown(course.readout or self.readout)
+        regions, shown = self.regions(course.partition), self.shown(course.readout)
         shares, counts = _points(course, regions.count)
         rank = _rank(regions.means(accurate(scores)), regions.sizes, course.ascending)
         # Those whose score is known already need no row.
@@ -182,11 +196,6 @@ class Perturbations:
         columns = dict(zip(between, found.unbind(dim=1), strict=True))
         values = [columns[i] if i in columns else _end(shown, course, count) for i, count in enumerate(counts)]
         return Curve(torch.tensor(shares, dtype=torch.float64), torch.stack(values, dim=1))
-
-    def _shown(self, readout: Readout) -> Problem:
-        if readout == self.problem.readout:
-            return self.problem
-        return self.problem.remembered(("shown", readout), lambda: self.problem.reading(readout))
 
 
 def _points(course: Course, count: int) -> tuple[list[float], list[int]]:

@@ -7,6 +7,7 @@ torchmetrics' ``spearman_corrcoef`` adds ranks in 32-bit integers, which overflo
 import torch
 from torch import Tensor
 
+from lightning_explain.metrics.correlation import pearson
 from lightning_explain.precision import accurate
 
 
@@ -40,15 +41,10 @@ def spearman(a: Tensor, b: Tensor, among: Tensor) -> Tensor:
     """
     a, b = accurate(a), accurate(b)
     among = among.to(a.device)
-    weight = among.double()
     # Those left out go above all others: the ranks of those that take part do not notice.
-    ranks = [average_ranks(values.masked_fill(~among, torch.inf)) * weight for values in (a, b)]
-    count = weight.sum(dim=1, keepdim=True)
-    centred = [(rank - rank.sum(dim=1, keepdim=True) / count) * weight for rank in ranks]
-    covariance = (centred[0] * centred[1]).sum(dim=1)
-    spread = centred[0].square().sum(dim=1).sqrt() * centred[1].square().sum(dim=1).sqrt()
+    of_a, of_b = (average_ranks(values.masked_fill(~among, torch.inf)) for values in (a, b))
     finite = torch.isfinite(a).all(dim=1) & torch.isfinite(b).all(dim=1)
-    return torch.where(finite & (spread > 0), (covariance / spread).clamp(-1, 1), torch.nan)
+    return pearson(of_a, of_b, among).where(finite, torch.nan)
 
 
 def map_similarity(a: Tensor, b: Tensor) -> Tensor:

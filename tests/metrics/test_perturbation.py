@@ -157,6 +157,16 @@ def test_drops_are_read_raw_also_where_curves_are_probabilities():
         assert not torch.allclose(raw.curves(torch.randn(4, 36))[0][:, 0], shown.curves(torch.randn(4, 36))[0][:, 0])
 
 
+def test_what_is_shown_is_read_as_asked_and_made_once():
+    with problem_of(Picture(), pictures()) as problem:
+        perturbations = Watched(problem, "probability").perturbations
+        shown = perturbations.shown()
+        assert shown.readout == "probability"
+        assert perturbations.shown("probability") is shown
+        assert perturbations.shown("raw") is problem
+        torch.testing.assert_close(shown.value, problem.model(pictures()).softmax(1)[torch.arange(4), TARGET].detach())
+
+
 def test_few_features_go_one_by_one():
     weight = torch.tensor([[4.0, 2.0, 1.0]], dtype=torch.float64)
     model = Linear((3,), classes=1)

@@ -1,6 +1,7 @@
 import pytest
 import torch
 from metrics.evaluations import TARGET, Linear, Pair, Picture, evaluation_of, masks_of, pictures, rows, with_scores
+from metrics.oracles import quantus_or_skip, quantus_scores
 
 from lightning_explain import IntegratedGradients, Layer, Occlusion, Saliency, SmoothGrad
 from lightning_explain.attribution.regions import Grid
@@ -175,3 +176,40 @@ def test_layers_are_scored_at_the_layer():
         assert float(Infidelity().per_sample(evaluation).max()) < 1e-20
     with evaluation_of(Head(), pictures(), "input_x_gradient") as evaluation:
         assert float(Infidelity().per_sample(evaluation).min()) > 1e-3
+
+
+def test_quantus_removes_patch_upon_patch_and_repeats_itself():
+    quantus = quantus_or_skip()
+    model, x = Picture(channels=1), pictures()[:, :1].abs()
+    phi = torch.randn(x.shape, generator=torch.Generator().manual_seed(0))
+    left = []
+    handle = model.register_forward_hook(lambda _, inputs, __: left.append(inputs[0]))
+    once, often = (
+        quantus_scores(
+            quantus.Infidelity(perturb_patch_sizes=[2], n_perturb_samples=samples, disable_warnings=True),
+            model,
+            x,
+            TARGET,
+            phi,
+        )
+        for samples in (1, 3)
+    )
+    handle.remove()
+    assert once.tolist() == pytest.approx(often.tolist(), rel=1e-6)  # the same patches again
+    changed = [round(36 * float((point != x.float()).double().mean())) for point in left[1:10]]
+    # The least pixel is black already.
+    assert changed == sorted(changed)
+    assert changed[-1] == 35
+
+
+def test_normalised_it_is_what_captum_calls_normalised_but_for_the_sign_and_the_unit():
+    with evaluation_of(Picture(), pictures(), "input_x_gradient") as evaluation:
+        perturbations, subsets = evaluation.perturbations, Subsets()
+        foretold = perturbations.foretold(evaluation.contributions, subsets)
+        drops = perturbations.drops(subsets)
+        beta = (foretold * drops).mean(dim=1, keepdim=True) / foretold.square().mean(dim=1, keepdim=True)
+        assert bool((beta > 0).all())
+        error = (beta * foretold - drops).square().mean(dim=1)
+        torch.testing.assert_close(
+            Infidelity().per_sample(evaluation) * drops.square().mean(dim=1), error, atol=1e-12, rtol=1e-9
+        )
