@@ -6,6 +6,11 @@ from lightning_explain.metrics.faithfulness.curves import SRG as SRG
 from lightning_explain.metrics.faithfulness.curves import DeletionAUC as DeletionAUC
 from lightning_explain.metrics.faithfulness.curves import InsertionAUC as InsertionAUC
 from lightning_explain.metrics.faithfulness.infidelity import Infidelity as Infidelity
+from lightning_explain.metrics.faithfulness.irof import IROF as IROF
+from lightning_explain.metrics.faithfulness.pixel_flipping import PixelFlipping as PixelFlipping
+from lightning_explain.metrics.faithfulness.region_perturbation import RegionPerturbation as RegionPerturbation
+from lightning_explain.metrics.faithfulness.road import ROAD as ROAD
+from lightning_explain.metrics.faithfulness.selectivity import Selectivity as Selectivity
 from lightning_explain.metrics.localisation.relevance_mass import RelevanceMass as RelevanceMass
 from lightning_explain.metrics.localisation.relevance_rank import RelevanceRank as RelevanceRank
 from lightning_explain.metrics.metric import METRICS as METRICS

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
@@ -201,6 +201,20 @@ class Perturbations:
         found = left(shown, len(between), removed, course.fill) if between else scores.new_zeros(len(scores), 0)
         columns = ends | dict(zip(between, found.unbind(dim=1), strict=True))
         return Curve(shares, torch.stack([columns[i] for i in range(counts.shape[1])], dim=1))
+
+    def one_by_one(self, course: Course, most: int | None = None) -> Course:
+        """A course whose regions go one at a time.
+
+        Args:
+            course: Everything else; its steps and shares are not used.
+            most: The regions that go, at most; None: all.
+
+        Returns:
+            The course. A sample that has fewer regions than another is at the same shares of its own.
+        """
+        count = self.regions(course.partition).count
+        last = count if most is None else min(most, count)
+        return replace(course, shares=tuple(k / count for k in range(last + 1)))
 
     def _shown(self, readout: Readout) -> Problem:
         if readout == self.problem.readout:
