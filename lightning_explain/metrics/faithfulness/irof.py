@@ -65,4 +65,8 @@ class IROF(AttributionMetric):
         return 1.0 if readout == "probability" else None
 
     def per_sample(self, evaluation: Evaluation) -> Tensor:  # noqa: D102
-        return irof(evaluation.curve(evaluation.perturbations.one_by_one(self.course)))
+        perturbations = evaluation.perturbations
+        score = irof(evaluation.curve(perturbations.one_by_one(self.course)))
+        # A single segment, as in a picture that is all noise: any map would have the same score.
+        single = perturbations.regions(self.course.partition).filled.to(score.device) < 2
+        return score.masked_fill(single, torch.nan)
