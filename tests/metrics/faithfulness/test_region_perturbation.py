@@ -1,5 +1,6 @@
 from itertools import product
 
+import numpy as np
 import pytest
 import torch
 from metrics.evaluations import TARGET, Linear, Pair, Picture, evaluation_of, pictures, rows, with_scores
@@ -8,6 +9,15 @@ from lightning_explain.attribution.regions import Grid, Patches
 from lightning_explain.metrics import RegionPerturbation, Selectivity
 from lightning_explain.metrics.evaluation import RandomEvaluation
 from lightning_explain.metrics.faithfulness.region_perturbation import aopc
+
+
+@pytest.fixture
+def quantus():
+    try:
+        import quantus
+    except Exception as error:  # noqa: BLE001  (its own dependencies fail in their own ways)
+        pytest.skip(f"quantus cannot be imported: {error}")
+    return quantus
 
 
 def aopc_by_hand(model, x, x0, scores, size, most, order):
@@ -109,3 +119,26 @@ def test_settings():
         RegionPerturbation(0)
     with pytest.raises(ValueError, match=r"order 'mrof'.*morf"):
         RegionPerturbation(order="mrof")
+
+
+def test_the_curve_is_that_of_quantus(quantus):
+    """For one channel and patches of one size; its curve begins after the first patch."""
+    model, x = Picture(channels=1).float(), pictures(size=8)[:, :1].float()
+    with evaluation_of(model, x, "input_x_gradient", readout="probability") as evaluation:
+        curve = evaluation.curve(
+            evaluation.perturbations.one_by_one(RegionPerturbation(partition=Patches(2)).course)
+        ).values
+        maps = evaluation.attribution.point[0].numpy()
+    metric = quantus.RegionPerturbation(
+        patch_size=2,
+        perturb_baseline=0.0,
+        abs=False,
+        normalise=False,
+        disable_warnings=True,
+        display_progressbar=False,
+        return_aggregate=False,
+    )
+    theirs = metric(
+        model=model.eval(), x_batch=x.numpy(), y_batch=TARGET.numpy(), a_batch=maps, softmax=True, device="cpu"
+    )
+    torch.testing.assert_close(curve[:, :1] - curve[:, 1:], torch.tensor(np.array(theirs)).to(curve), atol=1e-5, rtol=0)

@@ -1,11 +1,21 @@
 import itertools
 
+import numpy as np
 import pytest
 import torch
 from metrics.evaluations import TARGET, Linear, Pair, Picture, evaluation_of, pictures, rows, with_scores
 
 from lightning_explain.attribution.regions import EveryFeature, Patches
 from lightning_explain.metrics import DeletionAUC, Selectivity
+
+
+@pytest.fixture
+def quantus():
+    try:
+        import quantus
+    except Exception as error:  # noqa: BLE001  (its own dependencies fail in their own ways)
+        pytest.skip(f"quantus cannot be imported: {error}")
+    return quantus
 
 
 @pytest.mark.parametrize("size", [1, 2, 4])
@@ -56,3 +66,24 @@ def test_maps_that_order_nothing_are_undefined():
 def test_settings():
     assert (Selectivity().perfect("probability"), Selectivity().perfect("raw")) == (0, None)
     assert Selectivity(fill="uniform").course.fill == "uniform"
+
+
+def test_the_curve_is_that_of_quantus(quantus):
+    """For one channel and patches of one size; its curve begins after the first patch."""
+    model, x = Picture(channels=1).float(), pictures(size=8)[:, :1].float()
+    with evaluation_of(model, x, "input_x_gradient", readout="probability") as evaluation:
+        curve = evaluation.curve(evaluation.perturbations.one_by_one(Selectivity(partition=Patches(2)).course)).values
+        maps = evaluation.attribution.point[0].numpy()
+    metric = quantus.Selectivity(
+        patch_size=2,
+        perturb_baseline=0.0,
+        abs=False,
+        normalise=False,
+        disable_warnings=True,
+        display_progressbar=False,
+        return_aggregate=False,
+    )
+    theirs = metric(
+        model=model.eval(), x_batch=x.numpy(), y_batch=TARGET.numpy(), a_batch=maps, softmax=True, device="cpu"
+    )
+    torch.testing.assert_close(curve[:, 1:], torch.tensor(np.array(theirs)).to(curve), atol=1e-5, rtol=0)
