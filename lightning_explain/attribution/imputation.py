@@ -48,26 +48,26 @@ def impute(values: Tensor, missing: Tensor) -> Tensor:
     # Around the mean of what is known the solution is small: a constant solves the system without any step.
     mean = (values * there).sum(dim=dims, keepdim=True) / there.sum(dim=dims, keepdim=True).clamp(min=1)
     known = (values - mean) * there
-    degree = _neighbours(torch.ones_like(gone[:1]))
+    weights = _weighted_sum(torch.ones_like(gone[:1]))
 
     def laplacian(x: Tensor) -> Tensor:
-        return torch.addcmul(-_neighbours(x), degree, x).mul_(gone)
+        return _weighted_sum(x).neg_().addcmul_(weights, x).mul_(gone)
 
-    solved = _conjugate_gradients(laplacian, _neighbours(known) * gone, dims)
+    solved = _conjugate_gradients(laplacian, _weighted_sum(known) * gone, dims)
     return known + solved + mean
 
 
-def _neighbours(x: Tensor) -> Tensor:
-    # The kernel [1, 2, 1] in every direction, less its centre: weights that halve with every direction. Sums of shifted
+def _weighted_sum(x: Tensor) -> Tensor:
+    # Over each position and its neighbours: the kernel [1, 2, 1] in every direction, so that weights halve with every
+    # direction. A position's own weight stands on both sides of its equation and does not matter. Sums of shifted
     # copies are several times as fast as a convolution, and exist for every type and number of dimensions.
-    total = x
     for dim in range(2, x.ndim):
         inner = x.shape[dim] - 1
-        summed = 2 * total
-        summed.narrow(dim, 1, inner).add_(total.narrow(dim, 0, inner))
-        summed.narrow(dim, 0, inner).add_(total.narrow(dim, 1, inner))
-        total = summed
-    return total.sub(x, alpha=2 ** (x.ndim - 2))
+        total = 2 * x
+        total.narrow(dim, 1, inner).add_(x.narrow(dim, 0, inner))
+        total.narrow(dim, 0, inner).add_(x.narrow(dim, 1, inner))
+        x = total
+    return x
 
 
 def _conjugate_gradients(operator: Callable[[Tensor], Tensor], right: Tensor, dims: tuple[int, ...]) -> Tensor:
