@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, TypeAlias
 import torch
 from torch import Tensor
 
+from lightning_explain.attribution.features import channel_axis
+from lightning_explain.attribution.imputation import impute
 from lightning_explain.baseline import BASELINES
 from lightning_explain.inputs import Point, column, is_continuous
 from lightning_explain.randomness import stream
@@ -22,13 +24,16 @@ Fill: TypeAlias = Callable[["Problem", Tensor, Tensor, Point], Point]
 ``removed`` are masks that broadcast against the variable's tensors.
 """
 
+NOISE = 0.01
+"""How strong the noise of the fill ``"noisy_linear"`` is, in standard deviations of each sample."""
+
 
 def fill(name: str) -> Fill:
     """Find a fill by name.
 
     Args:
-        name: ``"baseline"`` (that of the problem), ``"zeros"``, ``"mean"``, ``"blur"`` (of the variable itself) or
-            ``"uniform"``.
+        name: ``"baseline"`` (that of the problem), ``"zeros"``, ``"mean"``, ``"blur"`` (of the variable itself),
+            ``"uniform"`` or ``"noisy_linear"``.
 
     Returns:
         The fill.
@@ -59,23 +64,64 @@ def _uniform(problem: Problem, rows: Tensor, copies: Tensor, removed: Point) -> 
     Returns:
         (m, ...) for each tensor; integers stay as they are.
     """
+
+    def between(number: int, leaf: Tensor) -> Tensor:
+        flat = leaf.flatten(1) if leaf.ndim > 1 else leaf[:, None]
+        low, high = flat.amin(dim=1)[rows], flat.amax(dim=1)[rows]
+        return column(low, leaf) + _drawn(torch.rand, f"uniform fill {number}", leaf, copies) * column(high - low, leaf)
+
+    return _numbers(problem, rows, between)
+
+
+def _noisy_linear(problem: Problem, rows: Tensor, copies: Tensor, removed: Point) -> Point:
+    """What the neighbours say (see :func:`~lightning_explain.attribution.imputation.impute`), and a little noise.
+
+    The noise hides from the model which positions were imputed. Where all of a sample is removed, its mean in each
+    channel stands there; in a tensor of a single position, which has no neighbours, the baseline.
+
+    Y. Rong et al.: A Consistent and Efficient Evaluation Strategy for Attribution Methods. arXiv:2202.00449, 2022.
+
+    Returns:
+        (m, ...) for each tensor; integers stay as they are.
+    """
+
+    def imputed(number: int, leaf: Tensor) -> Tensor:
+        gone = removed[number]
+        if gone[0].numel() == 1:
+            return problem.z0[number][rows]
+        noise = _drawn(torch.randn, f"noise of imputation {number}", leaf, copies)
+        strength = NOISE * leaf.flatten(1).float().std(dim=1, correction=0)[rows].to(leaf)
+        return _imputed(leaf[rows], gone, problem.place.channel_dim) + noise * column(strength, leaf)
+
+    return _numbers(problem, rows, imputed)
+
+
+def _numbers(problem: Problem, rows: Tensor, fill_of: Callable[[int, Tensor], Tensor]) -> Point:
+    # Integers have nothing between them, and stay as they are.
+    return tuple(fill_of(i, leaf) if is_continuous(leaf) else leaf[rows] for i, leaf in enumerate(problem.z))
+
+
+def _imputed(values: Tensor, gone: Tensor, channel_dim: int | None) -> Tensor:
+    axis = channel_axis(tuple(values.shape[1:]), channel_dim)
+    laid, mask = ((x.unsqueeze(1) if axis is None else x.movedim(axis + 1, 1)) for x in (values, gone))
+    mean = laid.mean(dim=tuple(range(2, laid.ndim)), keepdim=True)
+    found = torch.where(column(mask.flatten(1).all(dim=1), laid), mean, impute(laid, mask).to(values))
+    return found.squeeze(1) if axis is None else found.movedim(1, axis + 1)
+
+
+def _drawn(draw: Callable[..., Tensor], purpose: str, leaf: Tensor, copies: Tensor) -> Tensor:
+    # On the CPU in float32, so that the numbers are the same on every device and in every precision.
     first, last = int(copies.min()), int(copies.max())
-    generators = [stream(f"uniform fill {copy}", 0) for copy in range(first, last + 1)]
-    return tuple(_between(leaf, rows, copies - first, generators) for leaf in problem.z)
-
-
-def _between(leaf: Tensor, rows: Tensor, copies: Tensor, generators: list[torch.Generator]) -> Tensor:
-    if not is_continuous(leaf):
-        return leaf[rows]
-    # Drawn on the CPU in float32, so that the numbers are the same on every device and in every precision.
-    shares = torch.stack([torch.rand(leaf.shape[1:], generator=g, dtype=torch.float32) for g in generators])
-    flat = leaf.flatten(1) if leaf.ndim > 1 else leaf[:, None]
-    low, high = flat.amin(dim=1)[rows], flat.amax(dim=1)[rows]
-    return column(low, leaf) + shares.to(leaf)[copies] * column(high - low, leaf)
+    made = [
+        draw(leaf.shape[1:], generator=stream(f"{purpose}, {copy}", 0), dtype=torch.float32)
+        for copy in range(first, last + 1)
+    ]
+    return torch.stack(made).to(leaf)[copies - first]
 
 
 FILLS: dict[str, Fill] = {
     "baseline": _baseline,
     **{name: _named(name) for name in BASELINES},
     "uniform": _uniform,
+    "noisy_linear": _noisy_linear,
 }

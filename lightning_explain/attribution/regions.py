@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from lightning_explain.attribution.features import FeatureSpace
+from lightning_explain.attribution.digest import digest
+from lightning_explain.attribution.features import FeatureSpace, channel_axis
 from lightning_explain.inputs import Point
 
 
@@ -28,7 +29,12 @@ class Regions:
     @property
     def sizes(self) -> Tensor:
         """The number of features in each region, (1, R) or (n, R); 0 where a sample has fewer regions than another."""
-        return self.sums(torch.ones_like(self.ids, dtype=torch.float64)).long()
+        return self.sums(torch.ones_like(self.ids))
+
+    @property
+    def filled(self) -> Tensor:
+        """The number of regions that have features, (1,) or (n,)."""
+        return (self.sizes > 0).sum(dim=1)
 
     def sums(self, values: Tensor) -> Tensor:
         """Add up numbers of the features, region by region.
@@ -109,6 +115,8 @@ class Grid:
 class Patches:
     """Square patches of a fixed size, the last ones smaller where they do not fit.
 
+    No patch is longer than half of a side, rounded up: one patch for all would leave nothing to order.
+
     Args:
         size: The side of a patch, in features. At least 1.
 
@@ -132,8 +140,9 @@ class Patches:
         for dims in space.positions:
             patch = torch.zeros(dims, dtype=torch.long)
             for dim, side in enumerate(dims):
-                along = torch.arange(side) // self.size
-                patch = patch * -(-side // self.size) + along.view(-1, *[1] * (len(dims) - dim - 1))
+                size = min(self.size, -(-side // 2))
+                along = torch.arange(side) // size
+                patch = patch * -(-side // size) + along.view(-1, *[1] * (len(dims) - dim - 1))
             numbers.append(patch.flatten() + first)
             first = int(numbers[-1].max()) + 1
         return _shared(torch.cat(numbers), z)
@@ -157,6 +166,7 @@ class Segments:
 
     count: int = 32
     compactness: float = 10.0
+    _found: dict[FeatureSpace, tuple[str, Regions]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.count < 2:
@@ -169,41 +179,40 @@ class Segments:
     def __call__(self, z: Point, space: FeatureSpace) -> Regions:
         """Divide the features, in every sample for itself.
 
+        The last division is kept: at every validation of a run the inputs are the same.
+
         Returns:
-            Regions of their own for each sample.
+            Regions of their own for each sample, on the device of ``z``.
         """
+        key = "".join(map(digest, z))
+        if self._found.get(space, ("", None))[0] != key:
+            self._found[space] = key, self._divided(z, space)
+        found = self._found[space][1]
+        return Regions(found.ids.to(z[0].device), found.count)
+
+    def _divided(self, z: Point, space: FeatureSpace) -> Regions:
         per_side = max(1, round(self.count**0.5))
         numbers, first = [], 0
         for leaf, dims, shape in zip(z, space.positions, space.shapes, strict=True):
             if len(dims) == 2 and len(shape) == 3:
-                ids = torch.stack([self._slic(picture, space.channel_dim) for picture in leaf]).flatten(1)
+                channels = channel_axis(shape, space.channel_dim)
+                ids = torch.stack([self._slic(picture.movedim(channels or 0, -1)) for picture in leaf]).flatten(1)
             else:
                 ids = FeatureSpace((shape,), space.channel_dim).cells(per_side).expand(len(leaf), -1)
             numbers.append(ids + first)
             first = int(numbers[-1].max()) + 1
-        return Regions(torch.cat(numbers, dim=1).to(z[0].device), first)
+        return Regions(torch.cat(numbers, dim=1), first)
 
-    def _slic(self, picture: Tensor, channel_dim: int | None) -> Tensor:
-        # scikit-image works on one picture at a time, on the CPU; it is done once for a probe set.
+    def _slic(self, picture: Tensor) -> Tensor:
+        # (height, width, channels); scikit-image works on one picture at a time, on the CPU.
         from skimage.segmentation import slic
 
-        channels = picture.movedim((channel_dim or 1) - 1 if (channel_dim or 1) > 0 else channel_dim or 0, -1)
-        low, high = channels.min(), channels.max()
-        shown = ((channels - low) / (high - low).clamp(min=torch.finfo(torch.float32).tiny)).float().cpu().numpy()
-        found = slic(
-            shown, self.count, self.compactness, start_label=0, convert2lab=shown.shape[-1] == 3, channel_axis=-1
-        )
+        low, high = picture.min(), picture.max()
+        shown = ((picture - low) / (high - low).clamp(min=torch.finfo(torch.float32).tiny)).float().cpu().numpy()
+        colors = shown.shape[-1] == 3
+        found = slic(shown, self.count, self.compactness, start_label=0, convert2lab=colors, channel_axis=-1)
         return torch.from_numpy(found).long()
 
 
 def _shared(ids: Tensor, z: Point) -> Regions:
     return Regions(ids[None].to(z[0].device), int(ids.max()) + 1)
-
-
-def one_hot(regions: Regions) -> Tensor:
-    """Each region alone, as a set of regions.
-
-    Returns:
-        The identity (R, R), boolean.
-    """
-    return torch.eye(regions.count, dtype=torch.bool)

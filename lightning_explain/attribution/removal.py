@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from typing import TypeAlias
 
 import torch
 from torch import Tensor
 
+from lightning_explain.attribution.digest import digest
 from lightning_explain.attribution.features import FeatureSpace
 from lightning_explain.attribution.fill import fill as find_fill
 from lightning_explain.attribution.problem import Problem
@@ -65,11 +65,26 @@ def left_without(problem: Problem, regions: Regions, taken: Tensor, fill: str = 
         Scores (n, K).
     """
     sets = taken.to(regions.ids.device)
-    key = ("left without", fill, _digest(regions.ids), _digest(taken))
+    key = ("left without", fill, digest(regions.ids), digest(taken))
     return problem.remembered(
         key, lambda: left(problem, len(sets), lambda rows, copy: regions.spread(sets[copy], rows), fill)
     )
 
 
-def _digest(tensor: Tensor) -> str:
-    return hashlib.sha256(repr(tuple(tensor.shape)).encode() + tensor.cpu().numpy().tobytes()).hexdigest()
+def left_without_each(problem: Problem, regions: Regions, fill: str = "baseline") -> Tensor:
+    """The score that is left when each region alone is removed; remembered as for :func:`left_without`.
+
+    Args:
+        problem: The problem.
+        regions: R regions, each costs a row.
+        fill: What takes their place.
+
+    Returns:
+        Scores (n, R); the full score where a sample lacks a region that others have.
+    """
+    # No (R, R) sets: a picture of 50,000 pixels would have billions of entries.
+    ids = regions.ids.expand(problem.samples, -1)
+    key = ("left without each", fill, digest(regions.ids))
+    return problem.remembered(
+        key, lambda: left(problem, regions.count, lambda rows, copy: ids[rows] == copy[:, None], fill)
+    )

@@ -12,12 +12,17 @@ from lightning_explain.metrics.faithfulness.faithfulness_correlation import (
 )
 from lightning_explain.metrics.faithfulness.faithfulness_estimate import FaithfulnessEstimate as FaithfulnessEstimate
 from lightning_explain.metrics.faithfulness.infidelity import Infidelity as Infidelity
+from lightning_explain.metrics.faithfulness.irof import IROF as IROF
 from lightning_explain.metrics.faithfulness.monotonicity import Monotonicity as Monotonicity
 from lightning_explain.metrics.faithfulness.monotonicity_correlation import (
     MonotonicityCorrelation as MonotonicityCorrelation,
 )
+from lightning_explain.metrics.faithfulness.pixel_flipping import PixelFlipping as PixelFlipping
 from lightning_explain.metrics.faithfulness.rationale import Comprehensiveness as Comprehensiveness
 from lightning_explain.metrics.faithfulness.rationale import Sufficiency as Sufficiency
+from lightning_explain.metrics.faithfulness.region_perturbation import RegionPerturbation as RegionPerturbation
+from lightning_explain.metrics.faithfulness.road import ROAD as ROAD
+from lightning_explain.metrics.faithfulness.selectivity import Selectivity as Selectivity
 from lightning_explain.metrics.faithfulness.sensitivity_n import SensitivityN as SensitivityN
 from lightning_explain.metrics.localisation.relevance_mass import RelevanceMass as RelevanceMass
 from lightning_explain.metrics.localisation.relevance_rank import RelevanceRank as RelevanceRank

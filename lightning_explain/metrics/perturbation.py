@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
@@ -10,8 +10,8 @@ from torch import Tensor
 
 from lightning_explain.attribution.features import FeatureSpace
 from lightning_explain.attribution.problem import Problem
-from lightning_explain.attribution.regions import EveryFeature, Grid, Partition, Regions, one_hot
-from lightning_explain.attribution.removal import feature_space, left, left_without
+from lightning_explain.attribution.regions import EveryFeature, Grid, Partition, Regions
+from lightning_explain.attribution.removal import feature_space, left, left_without, left_without_each
 from lightning_explain.attribution.target import Readout
 from lightning_explain.precision import accurate
 from lightning_explain.randomness import stream
@@ -29,6 +29,9 @@ class Course:
         ascending: The least relevant first, instead of the most relevant.
         fill: What takes the place of features, see :data:`~lightning_explain.attribution.fill.FILLS`.
         readout: What is watched; None: that of the perturbations (a probability for classifiers).
+
+    Raises:
+        ValueError: If there is no step, or the shares are not shares in ascending order.
     """
 
     partition: Partition = EveryFeature()  # noqa: RUF009  (frozen)
@@ -39,13 +42,22 @@ class Course:
     fill: str = "baseline"
     readout: Readout | None = None
 
+    def __post_init__(self) -> None:
+        if self.steps < 1:
+            raise ValueError(f"steps must be at least 1, got {self.steps}.")
+        if self.shares is not None:
+            _require_shares(self.shares)
+            if list(self.shares) != sorted(self.shares):
+                raise ValueError(f"The shares of a course must ascend, got {self.shares}.")
+
 
 @dataclass(frozen=True, eq=False)
 class Curve:
     """The score at each point of a course.
 
     Args:
-        shares: The share of the regions that is gone (or there, for an insertion), (points,), float64.
+        shares: The share of the regions that is gone (or there, for an insertion), (points,), float64; (n, points)
+            where samples have regions of their own.
         values: Scores (n, points).
     """
 
@@ -58,7 +70,7 @@ class Curve:
         Returns:
             Areas (n,), in units of the score times the share.
         """
-        return torch.trapezoid(self.values, self.shares.to(self.values), dim=1)
+        return torch.trapezoid(self.values, self.shares.to(self.values).expand_as(self.values), dim=1)
 
 
 @dataclass(frozen=True)
@@ -69,11 +81,19 @@ class Subsets:
         partition: The regions.
         count: How many sets; each costs a row.
         shares: The share of the regions that a set takes; several are dealt out in turn.
+
+    Raises:
+        ValueError: If there is no set, or the shares are not shares.
     """
 
     partition: Partition = Grid()  # noqa: RUF009  (frozen)
     count: int = 64
     shares: tuple[float, ...] = (0.2,)
+
+    def __post_init__(self) -> None:
+        if self.count < 1:
+            raise ValueError(f"count must be at least 1, got {self.count}.")
+        _require_shares(self.shares)
 
 
 @dataclass(frozen=True)
@@ -128,7 +148,8 @@ class Perturbations:
         """The regions that each random set takes.
 
         Returns:
-            (count, R), boolean; at least one region in each set.
+            (count, R), boolean; at least one region in each set. A sample that has fewer regions than another may
+            have none of them; its score does not fall then.
         """
         count = self.regions(subsets.partition).count
         drawn = torch.rand(subsets.count, count, generator=stream("removals", self.seed), dtype=torch.float32)
@@ -152,8 +173,7 @@ class Perturbations:
         Returns:
             (n, R), in the explained score.
         """
-        regions = self.regions(partition)
-        return self.problem.value[:, None] - left_without(self.problem, regions, one_hot(regions), fill)
+        return self.problem.value[:, None] - left_without_each(self.problem, self.regions(partition), fill)
 
     def foretold(self, contributions: Tensor, subsets: Subsets) -> Tensor:
         """How much the score falls when each random set is removed, if the features' contributions add up.
@@ -182,31 +202,58 @@ class Perturbations:
             The curve.
         """
         regions, shown = self.regions(course.partition), self.shown(course.readout)
-        shares, counts = _points(course, regions.count)
-        rank = _rank(regions.means(accurate(scores)), regions.sizes, course.ascending)
-        # Those whose score is known already need no row.
-        between = [i for i, count in enumerate(counts) if course.fill != "baseline" or 0 < count < regions.count]
-        watched = torch.tensor([counts[i] for i in between], device=rank.device)
+        shares, counts = _points(course, regions)
+        rank = _rank(regions.means(accurate(scores)), regions.sizes, course.ascending).to(self.problem.z[0].device)
+        ends = _ends(shown, course, counts, regions)
+        between = [i for i in range(counts.shape[1]) if i not in ends]
+        watched = counts[:, between].to(rank.device).expand(len(rank), -1)
 
         def removed(rows: Tensor, copy: Tensor) -> Tensor:
-            gone = rank[rows] < watched[copy][:, None]
+            gone = rank[rows] < watched[rows, copy][:, None]
             return regions.spread(gone ^ course.insertion, rows)
 
         found = left(shown, len(between), removed, course.fill) if between else scores.new_zeros(len(scores), 0)
-        columns = dict(zip(between, found.unbind(dim=1), strict=True))
-        values = [columns[i] if i in columns else _end(shown, course, count) for i, count in enumerate(counts)]
-        return Curve(torch.tensor(shares, dtype=torch.float64), torch.stack(values, dim=1))
+        columns = ends | dict(zip(between, found.unbind(dim=1), strict=True))
+        return Curve(shares, torch.stack([columns[i] for i in range(counts.shape[1])], dim=1))
+
+    def one_by_one(self, course: Course, most: int | None = None) -> Course:
+        """A course whose regions go one at a time.
+
+        Args:
+            course: Everything else; its steps and shares are not used.
+            most: The regions that go, at most; None: all.
+
+        Returns:
+            The course. A sample that has fewer regions than another is at the same shares of its own.
+        """
+        count = self.regions(course.partition).count
+        last = count if most is None else min(most, count)
+        return replace(course, shares=tuple(k / count for k in range(last + 1)))
 
 
-def _points(course: Course, count: int) -> tuple[list[float], list[int]]:
-    # Where the curve stands, as the share of regions that is really gone, and how many that are.
-    shares = course.shares or [i / min(course.steps, count) for i in range(min(course.steps, count) + 1)]
-    counts = [round(share * count) for share in shares]
-    return [gone / count for gone in counts], counts
+def _require_shares(shares: tuple[float, ...]) -> None:
+    if not shares or not all(0 <= share <= 1 for share in shares):
+        raise ValueError(f"Expected shares between 0 and 1, at least one, got {shares}.")
 
 
-def _end(shown: Problem, course: Course, count: int) -> Tensor:
-    return shown.value if (count > 0) == course.insertion else shown.baseline_value
+def _points(course: Course, regions: Regions) -> tuple[Tensor, Tensor]:
+    # Where the curve stands, as the share of regions that is really gone, and how many that are; (1, points) or, where
+    # samples have different numbers of regions, (n, points).
+    filled = regions.filled.cpu()[:, None]
+    steps = min(course.steps, int(filled.max()))
+    shares = torch.tensor(course.shares or [i / steps for i in range(steps + 1)], dtype=torch.float64)
+    counts = (shares * filled).round().long()
+    return (counts / filled.double()).squeeze(0), counts
+
+
+def _ends(shown: Problem, course: Course, counts: Tensor, regions: Regions) -> dict[int, Tensor]:
+    # The points whose score is known without a row: all is there, or all is gone and has left the baseline.
+    none, every = (counts == 0).all(dim=0), (counts == regions.filled.cpu()[:, None]).all(dim=0)
+    whole, empty = (every, none) if course.insertion else (none, every)
+    ends = {int(i): shown.value for i in whole.nonzero()}
+    if course.fill == "baseline":
+        ends |= {int(i): shown.baseline_value for i in empty.nonzero()}
+    return ends
 
 
 def _rank(scores: Tensor, sizes: Tensor, ascending: bool) -> Tensor:

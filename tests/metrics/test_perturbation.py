@@ -4,10 +4,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from live import peak
 from metrics.evaluations import TARGET, Linear, Pair, Picture, Watched, pictures, problem_of, rows
 
 from lightning_explain import Input, Layer, Neuron
 from lightning_explain.attribution.budget import RowBudget
+from lightning_explain.attribution.regions import EveryFeature, Grid, Patches, Regions
+from lightning_explain.metrics.perturbation import Course, Curve, Perturbations, Subsets
 
 
 @pytest.mark.parametrize(("cells", "share", "expected"), [(3, 0.34, 3), (6, 0.2, 7), (2, 0.01, 1), (2, 1.0, 4)])
@@ -294,3 +297,199 @@ def test_chunks_do_not_matter(max_rows):
         scores = torch.randn(4, 41, generator=torch.Generator().manual_seed(1))
         for one, other in zip(parts.curves(scores), whole.curves(scores), strict=True):
             torch.testing.assert_close(one, other)
+
+
+class Own:
+    """Regions of their own for each of four pictures: 4, 2, 3 and 1 of them, of different sizes."""
+
+    ids = torch.stack([
+        torch.arange(36) // 10,
+        torch.arange(36) % 3 // 2,
+        torch.arange(36) // 16,
+        torch.zeros(36).long(),
+    ])
+
+    def __call__(self, z, space):
+        return Regions(self.ids, 4)
+
+
+def curve_by_hand(problem, partition, scores, course):
+    """A sample, a point, a region at a time, on pictures (n, 2, 6, 6)."""
+    x, x0 = (
+        problem.z[0],
+        {"baseline": problem.z0[0], "mean": problem.z[0].mean(dim=0, keepdim=True).expand(4, -1, -1, -1)},
+    )
+    ids = partition(problem.z, None if isinstance(partition, Own) else Perturbations(problem).features).ids.expand(
+        4, -1
+    )
+    curves, places = [], []
+    for i in range(4):
+        names = sorted({int(r) for r in ids[i]})
+        mean = {
+            r: sum(float(scores[i, d]) for d in range(36) if ids[i, d] == r) / int((ids[i] == r).sum()) for r in names
+        }
+        order = sorted(names, key=lambda r, mean=mean: -mean[r])
+        if course.ascending:
+            order.reverse()
+        most = max(len(set(row.tolist())) for row in ids)
+        steps = min(course.steps, most)
+        shares = course.shares or [k / steps for k in range(steps + 1)]
+        curve, place = [], []
+        for share in shares:
+            moved = order[: round(share * len(names))]
+            gone = torch.tensor([(int(r) in moved) != course.insertion for r in ids[i]]).view(1, 6, 6)
+            point = torch.where(gone, x0[course.fill][i], x[i])
+            with torch.no_grad():
+                curve.append(float(problem.model(point[None])[0, TARGET[i]]))
+            place.append(len(moved) / len(names))
+        curves.append(curve)
+        places.append(place)
+    return torch.tensor(curves, dtype=torch.float64), torch.tensor(places, dtype=torch.float64)
+
+
+@pytest.mark.parametrize("partition", [EveryFeature(), Grid(3), Patches(2), Own()], ids=lambda p: type(p).__name__)
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"ascending": True},
+        {"insertion": True},
+        {"insertion": True, "ascending": True, "fill": "mean"},
+        {"shares": (0.0, 0.1, 0.3, 0.35, 1.0)},
+        {"shares": (0.2, 0.6), "ascending": True},
+        {"steps": 3, "fill": "mean"},
+    ],
+    ids=str,
+)
+def test_every_course_is_that_of_a_loop(partition, settings):
+    scores = torch.randn(4, 36, generator=torch.Generator().manual_seed(0)).round()  # many ties
+    course = Course(partition, **({"steps": 5} | settings))
+    with problem_of(Picture(), pictures(), baseline=pictures(seed=5)) as problem:
+        curve = Perturbations(problem).curve(scores, course)
+        values, places = curve_by_hand(problem, partition, scores, course)
+    torch.testing.assert_close(curve.values, values)
+    torch.testing.assert_close(curve.shares.expand_as(places), places)
+    assert curve.shares.ndim == (2 if isinstance(partition, Own) else 1)
+
+
+def test_the_least_relevant_first_is_the_opposite_order_also_of_ties():
+    scores = torch.zeros(4, 36)
+    with problem_of(Picture(), pictures()) as problem:
+        most, least = (Perturbations(problem).curve(scores, Course(steps=36, ascending=a)) for a in (False, True))
+        insertion = Perturbations(problem).curve(scores, Course(steps=36, insertion=True))
+    torch.testing.assert_close(least.values, insertion.values.flip(1))
+    assert not torch.allclose(least.values, most.values)
+
+
+def test_areas_of_samples_with_regions_of_their_own():
+    curve = Curve(torch.tensor([[0.0, 0.5, 1.0], [0.0, 1.0, 1.0]]), torch.tensor([[1.0, 0.5, 0.0], [1.0, 0.0, 0.0]]))
+    assert curve.area().tolist() == [0.5, 0.5]
+
+
+@pytest.mark.parametrize(
+    ("settings", "rows"),
+    [
+        ({}, 8 - 1),  # both ends are known
+        ({"insertion": True}, 8 - 1),
+        ({"fill": "mean"}, 8),  # the whole sample is known, what is left without anything is not
+        ({"fill": "mean", "insertion": True}, 8),
+        ({"fill": "noisy_linear", "shares": (0.5,)}, 1),
+        ({"shares": (0.0, 1.0)}, 0),
+        ({"shares": (0.0, 0.25, 0.5)}, 2),
+        ({"partition": Grid(2)}, 3),
+        ({"partition": Own()}, 3),
+        ({"readout": "probability"}, 7 + 2),  # both ends have to be read in another way
+    ],
+    ids=str,
+)
+def test_rows_of_a_curve(settings, rows):
+    model, seen = Picture(), []
+    with problem_of(model, pictures()) as problem:
+        perturbations = Perturbations(problem)
+        problem.value, problem.baseline_value  # noqa: B018  (every curve has them)
+        handle = model.register_forward_hook(lambda module, args, out: seen.append(len(out)))
+        perturbations.curve(torch.randn(4, 36), Course(**({"steps": 8} | settings)))
+        handle.remove()
+    assert sum(seen) == 4 * rows
+
+
+def test_rows_of_random_sets_and_single_regions_are_shared():
+    model, seen = Picture(), []
+    with problem_of(model, pictures()) as problem:
+        problem.value  # noqa: B018
+        handle = model.register_forward_hook(lambda module, args, out: seen.append(len(out)))
+        for _ in range(2):
+            for readout in ("raw", "probability"):
+                perturbations = Perturbations(problem, readout)
+                assert perturbations.drops(Subsets(Grid(3), 5)).shape == (4, 5)
+                assert perturbations.single_drops(Grid(3)).shape == (4, 9)
+            assert sum(seen) == 4 * (5 + 9)
+        perturbations.drops(Subsets(Grid(3), 5), "mean")
+        assert sum(seen) == 4 * (5 + 9 + 5)
+        handle.remove()
+
+
+def test_single_drops_are_those_of_a_loop():
+    model, inputs = Pair(), (pictures(), rows())
+    with problem_of(model, inputs) as problem:
+        perturbations = Perturbations(problem)
+        regions = perturbations.regions(Grid(2))
+        masks = torch.stack([regions.ids[0] == r for r in range(regions.count)])
+        expected = drops_by_hand(model, inputs, tuple(map(torch.zeros_like, inputs)), TARGET, masks)
+        torch.testing.assert_close(perturbations.single_drops(Grid(2)), expected)
+
+
+def test_shares_are_dealt_out_in_turn():
+    with problem_of(Picture(), pictures()) as problem:
+        taken = Perturbations(problem).taken(Subsets(Grid(3), 5, (0.1, 0.5)))
+        assert taken.sum(dim=1).tolist() == [1, 4, 1, 4, 1]  # of 9; 4.5 is rounded to the even
+        whole = Perturbations(problem).taken(Subsets(Grid(3), 2, (1.0,)))
+        assert bool(whole.all())
+
+
+def test_sets_and_their_sums_of_samples_with_regions_of_their_own():
+    model, x = Linear((2, 6, 6)), pictures()
+    with problem_of(model, x) as problem:
+        perturbations, subsets = Perturbations(problem), Subsets(Own(), 12, (0.25, 0.5))
+        pixel = (x * model.weight.detach()[TARGET]).sum(dim=1).flatten(1)
+        torch.testing.assert_close(perturbations.drops(subsets), perturbations.foretold(pixel, subsets))
+        drops = perturbations.drops(Subsets(subsets.partition, 12, (0.25,)))
+    # The fourth picture is one region: all of it goes, or nothing does.
+    assert all(v == 0 or v == pytest.approx(float(pixel[3].sum())) for v in drops[3].tolist())
+    assert 0 < int((drops[3] != 0).sum()) < 12
+
+
+@pytest.mark.parametrize(("most", "shares"), [(None, 9), (4, 4), (100, 9)])
+def test_regions_go_one_by_one(most, shares):
+    with problem_of(Picture(), pictures()) as problem:
+        perturbations = Perturbations(problem)
+        course = perturbations.one_by_one(Course(Patches(2), ascending=True), most)
+        assert course == Course(Patches(2), shares=tuple(k / 9 for k in range(shares + 1)), ascending=True)
+        assert (perturbations.curve(torch.randn(4, 36), course).shares * 9).tolist() == pytest.approx(range(shares + 1))
+
+
+def test_wrong_courses_and_sets_are_refused():
+    with pytest.raises(ValueError, match="steps must be at least 1, got 0"):
+        Course(steps=0)
+    with pytest.raises(ValueError, match=r"shares between 0 and 1, at least one, got \(0.5, 1.5\)"):
+        Course(shares=(0.5, 1.5))
+    with pytest.raises(ValueError, match=r"at least one, got \(\)"):
+        Course(shares=())
+    with pytest.raises(ValueError, match=r"must ascend, got \(0.5, 0.25\)"):
+        Course(shares=(0.5, 0.25))
+    with pytest.raises(ValueError, match="count must be at least 1, got 0"):
+        Subsets(count=0)
+    with pytest.raises(ValueError, match=r"shares between 0 and 1, at least one, got \(-0.5,\)"):
+        Subsets(shares=(-0.5,))
+
+
+@pytest.mark.parametrize("partition", [EveryFeature(), Grid(4)], ids=lambda p: type(p).__name__)
+def test_memory_of_a_curve_does_not_grow_with_its_points(partition):
+    scores = torch.randn(8, 256, generator=torch.Generator().manual_seed(0))
+
+    def ask(points):
+        shares = tuple(k / points for k in range(points + 1))
+        return lambda problem: Perturbations(problem).curve(scores, Course(partition, shares=shares))
+
+    small, large = peak(ask(4)), peak(ask(40))
+    assert large < 1.1 * small, f"{large} bytes for 40 points, {small} for 4"

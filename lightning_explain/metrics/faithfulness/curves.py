@@ -37,8 +37,6 @@ class CurveMetric(AttributionMetric):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if steps < 1:
-            raise ValueError(f"steps must be at least 1, got {steps}.")
         self.course = Course(partition, steps, fill=fill)
 
 
