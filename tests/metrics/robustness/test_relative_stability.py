@@ -1,5 +1,6 @@
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from metrics.evaluations import TARGET, Linear, Pair, Picture, evaluation_of, pictures, rows, with_scores
@@ -290,3 +291,9 @@ def test_quantus_lets_one_zero_decide(quantus):
     theirs = metric.relative_input_stability_objective(*(t.numpy().copy() for t in (x, y, e, e2)))
     assert float(theirs[0]) == pytest.approx(100 / 0.2, rel=1e-6)
     assert float(elementwise_change((e2,), (e,), 1e-2)) == pytest.approx(0.01)
+
+
+def test_quantus_moves_the_input_upwards_only(quantus):
+    metric = quantus.RelativeInputStability(disable_warnings=True)
+    noise = metric.perturb_func(arr=np.zeros((2, 1000)), indices=np.tile(np.arange(1000), (2, 1)))
+    assert 0.02 <= noise.min() < noise.max() <= 0.2
