@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from lightning_explain.attribution.regions import Grid, Partition, one_hot
+from lightning_explain.attribution.regions import Grid, Partition
 from lightning_explain.attribution.removal import left
 from lightning_explain.metrics.evaluation import Evaluation
 from lightning_explain.metrics.faithfulness.confidence import holds_integers
@@ -37,13 +37,10 @@ def expected_change(perturbations: Perturbations, partition: Partition, draws: i
         Changes (n, R), float64; computed once for a problem.
     """
     problem, regions = perturbations.problem, perturbations.regions(partition)
-    count = regions.count
+    ids, count = regions.ids.expand(problem.samples, -1), regions.count
 
     def compute() -> Tensor:
-        alone = one_hot(regions).to(regions.ids.device)
-        scores = left(
-            problem, count * draws, lambda rows, copies: regions.spread(alone[copies % count], rows), "uniform"
-        )
+        scores = left(problem, count * draws, lambda rows, copy: ids[rows] == (copy % count)[:, None], "uniform")
         changes: Tensor = accurate(scores) - accurate(problem.value)[:, None]
         return changes.square().reshape(-1, draws, count).mean(dim=1)
 

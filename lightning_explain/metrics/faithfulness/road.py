@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import torch
 from torch import Tensor
 
-from lightning_explain.attribution.engine import outputs
 from lightning_explain.attribution.place import Neuron, Place
 from lightning_explain.attribution.regions import EveryFeature, Partition
 from lightning_explain.attribution.target import Readout
@@ -104,4 +103,4 @@ class ROAD(AttributionMetric):
 
 def _chooses(problem: Problem) -> bool:
     # A single output is always the highest.
-    return problem.target is not None and not isinstance(problem.place, Neuron) and outputs(problem).shape[1] > 1
+    return problem.target is not None and not isinstance(problem.place, Neuron) and problem.outputs.shape[1] > 1

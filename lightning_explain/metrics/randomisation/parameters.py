@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 
 from lightning_explain.inputs import is_continuous
+from lightning_explain.metrics.layers import STATISTICS, Layers
 from lightning_explain.randomness import stream
 
 
@@ -32,21 +33,66 @@ def randomised(model: nn.Module, seed: int = 0) -> Iterator[None]:
     """
     generator = stream("parameters", seed)
     drawn: dict[int, nn.Parameter] = {}
-    owned = [
+    for module, name, parameter in _slots(model.modules()):
+        if id(parameter) not in drawn:
+            drawn[id(parameter)] = _draw(module, name, parameter, generator)
+    with _exchanged(model, drawn, list(model.modules())):
+        yield
+
+
+@contextmanager
+def layers_randomised(model: nn.Module, layers: Layers, chosen: Collection[str], seed: int = 0) -> Iterator[None]:
+    """Exchange the parameters of some layers for random ones, drawn as :func:`randomised` does, and back.
+
+    Every layer has a stream of its own: its numbers are the same whichever others are random, and layers of one shape
+    do not get the same. A parameter that modules share belongs to the first layer that has it, and stays shared.
+
+    Args:
+        model: The module.
+        layers: Its layers, see :func:`~lightning_explain.metrics.layers.parameter_layers`.
+        chosen: The names of those that become random.
+        seed: Where the random numbers begin.
+
+    Yields:
+        None.
+    """
+    drawn: dict[int, nn.Parameter] = {}
+    owned: set[int] = set()
+    for layer, modules in layers.items():
+        generator = stream(f"parameters of {layer}", seed)
+        for module, name, parameter in _slots(modules):
+            if layer in chosen and id(parameter) not in owned:
+                drawn[id(parameter)] = _draw(module, name, parameter, generator)
+            owned.add(id(parameter))
+    with _exchanged(model, drawn, [module for layer in chosen for module in layers[layer]]):
+        yield
+
+
+def _slots(modules: Iterable[nn.Module]) -> list[tuple[nn.Module, str, nn.Parameter]]:
+    # Every name under which a parameter is held; integers are no parameters that one could learn.
+    return [
         (module, name, parameter)
-        for module in model.modules()
+        for module in modules
         for name, parameter in module.named_parameters(recurse=False, remove_duplicate=False)
         if is_continuous(parameter)
     ]
-    statistics = [(module, name, b) for module in model.modules() for name, b in module.named_buffers(recurse=False)]
+
+
+@contextmanager
+def _exchanged(model: nn.Module, drawn: Mapping[int, nn.Parameter], renewed: Sequence[nn.Module]) -> Iterator[None]:
+    """Put other parameters in the place of those drawn for, by id, and new running statistics into ``renewed``."""
+    owned = [slot for slot in _slots(model.modules()) if id(slot[2]) in drawn]
+    statistics = [
+        (module, name, buffer)
+        for module in renewed
+        for name, buffer in module.named_buffers(recurse=False)
+        if name in STATISTICS
+    ]
     try:
         for module, name, parameter in owned:
-            if id(parameter) not in drawn:
-                drawn[id(parameter)] = _draw(module, name, parameter, generator)
             setattr(module, name, drawn[id(parameter)])
         for module, name, buffer in statistics:
-            if name in {"running_mean", "running_var"}:
-                setattr(module, name, torch.full_like(buffer, float(name == "running_var")))
+            setattr(module, name, torch.full_like(buffer, float(name == "running_var")))
         yield
     finally:
         for module, name, parameter in owned:

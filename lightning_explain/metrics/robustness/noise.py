@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from lightning_explain.attribution.engine import outputs
 from lightning_explain.inputs import Inputs, Point, is_continuous, leaves, rebuild
+from lightning_explain.precision import accurate
 from lightning_explain.randomness import stream
 
 if TYPE_CHECKING:
@@ -67,6 +69,46 @@ def noisy_explanations(evaluation: Evaluation, noise: Noise) -> list[tuple[Input
         return [(noisy, evaluation.explain(problem.with_inputs(noisy))) for noisy in copies]
 
     return evaluation.remembered(noise, explain)  # type: ignore[no-any-return]
+
+
+def noisy_outputs(evaluation: Evaluation, noise: Noise) -> list[Tensor]:
+    """What the model gives for the noisy copies that :func:`noisy_explanations` explains.
+
+    Returns:
+        Outputs (n, ...), for each copy; computed once for all methods at a place.
+    """
+    problem = evaluation.problem
+    return problem.remembered(
+        ("noisy outputs", noise),
+        lambda: [outputs(problem.with_inputs(noisy)) for noisy in noisy_copies(problem.inputs, noise)],
+    )
+
+
+def displacement(changed: Inputs, original: Inputs) -> Point:
+    """How far the inputs moved, those that can: integers stay.
+
+    Returns:
+        Differences (n, ...) of the floating point inputs, float64.
+    """
+    pairs = zip(leaves(changed), leaves(original), strict=True)
+    return tuple(accurate(a) - accurate(b) for a, b in pairs if is_continuous(b))
+
+
+def worst(values: Tensor, counts: Tensor) -> Tensor:
+    """The largest value over the copies that count.
+
+    Args:
+        values: A value for each copy, (copies, n).
+        counts: Which of them count, (copies, n).
+
+    Returns:
+        Values (n,); NaN where no copy counts, or one that does is NaN.
+
+    Example:
+        >>> worst(torch.tensor([[1.0, 2.0], [9.0, torch.nan]]), torch.tensor([[True, True], [False, False]]))
+        tensor([1., 2.])
+    """
+    return values.masked_fill(~counts, -torch.inf).amax(dim=0).masked_fill(~counts.any(dim=0), torch.nan)
 
 
 def nothing_to_move(probe: ProbeSet) -> str | None:

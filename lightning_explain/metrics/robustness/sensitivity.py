@@ -29,9 +29,18 @@ def relative_change(changed: Point, original: Point) -> Tensor:
         >>> relative_change((torch.tensor([[3.0, 4.0]]),), (torch.tensor([[0.0, 4.0]]),))
         tensor([0.7500], dtype=torch.float64)
     """
-    moved = norm(tuple(a - b for a, b in zip(changed, original, strict=True)))
+    moved = norm(difference(changed, original))
     size = norm(original)
     return torch.where(size > 0, moved / size, torch.nan)
+
+
+def difference(changed: Point, original: Point) -> Point:
+    """Tensor by tensor, changed - original.
+
+    Returns:
+        Differences (n, ...) each.
+    """
+    return tuple(a - b for a, b in zip(changed, original, strict=True))
 
 
 def norm(point: Point) -> Tensor:

@@ -6,7 +6,7 @@ from torch import nn
 from lightning_explain import GradCAM, Input, Layer, Neuron, Occlusion, ProbeSet, Saliency, SmoothGrad, explain
 from lightning_explain.attribution.budget import RowBudget
 from lightning_explain.inputs import leaves
-from lightning_explain.metrics import MaxSensitivity
+from lightning_explain.metrics import AverageSensitivity, MaxSensitivity
 from lightning_explain.metrics.robustness.noise import Noise, noisy_copies
 from lightning_explain.metrics.robustness.sensitivity import relative_change
 
@@ -201,3 +201,44 @@ def test_integer_inputs_cannot_be_moved():
 def test_settings_are_checked(copies, radius):
     with pytest.raises(ValueError, match=f"copies must be at least 1 and radius positive, got {copies} and {radius}"):
         MaxSensitivity(copies=copies, radius=radius)
+
+
+def test_the_average_is_that_of_separately_explained_copies():
+    model, x = Picture(), pictures()
+    copies = list(noisy_copies(x, Noise(4, 0.3, 5)))
+    each = torch.stack([by_hand(model, x, "input_x_gradient", [copy]) for copy in copies])
+    with evaluation_of(model, x, "input_x_gradient") as evaluation:
+        got = AverageSensitivity(copies=4, radius=0.3, seed=5).per_sample(evaluation)
+        worst = MaxSensitivity(copies=4, radius=0.3, seed=5).per_sample(evaluation)
+    torch.testing.assert_close(got, each.mean(dim=0), atol=1e-9, rtol=1e-7)
+    assert bool((got < worst).all())
+
+
+def test_the_average_does_not_grow_with_the_copies():
+    with evaluation_of(Linear((2, 6, 6)), pictures(), "input_x_gradient") as evaluation:
+        few, many = (AverageSensitivity(copies=c).per_sample(evaluation) for c in (20, 200))
+        grown = [MaxSensitivity(copies=c).per_sample(evaluation).mean() for c in (20, 200)]
+    torch.testing.assert_close(few, many, atol=0, rtol=0.05)
+    assert float(grown[1]) > 1.02 * float(grown[0])
+
+
+def test_average_and_maximum_share_their_copies():
+    seen, model = [], Picture()
+    model.register_forward_hook(lambda _module, args, _result: seen.append(len(args[0])))
+    with evaluation_of(model, pictures(), "saliency") as evaluation:
+        seen.clear()
+        AverageSensitivity(copies=3).per_sample(evaluation)
+        MaxSensitivity(copies=3).per_sample(evaluation)
+    assert sum(seen) == 3 * 4
+
+
+def test_the_average_of_dead_and_broken_maps_is_undefined():
+    with evaluation_of(Picture(), pictures()) as evaluation:
+        scores = evaluation.attribution.point[0].clone()
+        scores[0], scores[2] = 0, torch.nan
+        got = AverageSensitivity(copies=2).per_sample(with_scores(evaluation, scores))
+    assert torch.isnan(got).tolist() == [True, False, True, False]
+    tokens = ProbeSet.from_tensors(torch.randint(0, 9, (3, 5)), target=0)
+    assert "no noise can be added" in AverageSensitivity().missing(Occlusion(), Input(), tokens)
+    with pytest.raises(ValueError, match=r"copies must be at least 1 and radius positive, got 0 and 0\.1"):
+        AverageSensitivity(copies=0)

@@ -1,0 +1,65 @@
+"""Local Lipschitz estimate: how steep are the attributions around each sample?"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from lightning_explain.inputs import Point
+from lightning_explain.metrics.evaluation import Evaluation
+from lightning_explain.metrics.metric import METRICS
+from lightning_explain.metrics.robustness.noise import displacement, noisy_explanations, worst
+from lightning_explain.metrics.robustness.sensitivity import SensitivityMetric, difference, norm
+
+
+def steepness(changes: Tensor, distances: Tensor) -> Tensor:
+    r"""The largest change for the way that the input went: :math:`\max_k \|\phi_k - \phi\| / \|x_k - x\|`.
+
+    Args:
+        changes: How far the attributions moved, (copies, n).
+        distances: How far the inputs moved, (copies, n); copies that did not move do not count.
+
+    Returns:
+        Ratios (n,) >= 0; NaN where no copy moved.
+
+    Example:
+        >>> steepness(torch.tensor([[1.0, 0.0], [6.0, 0.0]]), torch.tensor([[2.0, 0.0], [3.0, 0.0]]))
+        tensor([2., nan])
+    """
+    return worst(changes / distances, distances > 0)
+
+
+def lipschitz(copies: list[tuple[Point, Point]], original: Point) -> Tensor:
+    """The steepness of attributions, all norms Euclidean.
+
+    Args:
+        copies: How far the inputs moved, and the attributions there, for each copy; (n, ...) each.
+        original: The attributions of the samples.
+
+    Returns:
+        Ratios (n,), float64; NaN where no copy moved.
+    """
+    changes = torch.stack([norm(difference(attribution, original)) for _, attribution in copies])
+    return steepness(changes, torch.stack([norm(moved) for moved, _ in copies]))
+
+
+@METRICS.register("local_lipschitz")
+class LocalLipschitz(SensitivityMetric):
+    r"""The largest change of the attributions for the way that the input went, under small uniform noise.
+
+    .. math:: \max_{\|x' - x\|_\infty \le r} \frac{\|\phi(x') - \phi(x)\|_2}{\|x' - x\|_2}
+
+    From 0 up, in units of the attribution per unit of the input; lower is better. It is not relative to the size of the
+    attributions, as :class:`~lightning_explain.metrics.robustness.sensitivity.MaxSensitivity` is: do not compare
+    methods in different units. Integer inputs stay and have no part in the distance.
+
+    D. Alvarez-Melis, T. S. Jaakkola: On the Robustness of Interpretability Methods. arXiv:1806.08049, 2018.
+
+    Args:
+        copies: See :class:`SensitivityMetric`, as for the other arguments.
+    """
+
+    def per_sample(self, evaluation: Evaluation) -> Tensor:  # noqa: D102
+        explained = noisy_explanations(evaluation, self.noise)
+        inputs = evaluation.problem.inputs
+        return lipschitz([(displacement(noisy, inputs), point) for noisy, point in explained], evaluation.point)

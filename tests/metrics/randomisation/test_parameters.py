@@ -1,0 +1,95 @@
+import copy
+
+import pytest
+import torch
+from metrics.evaluations import problem_of
+from metrics.randomisation.architectures import MODELS, Normalised, Tied, dictionaries, made, slots
+from torch import nn
+
+from lightning_explain.metrics.layers import parameter_layers
+from lightning_explain.metrics.randomisation.parameters import layers_randomised
+
+
+def layers_of(model):
+    with problem_of(model, torch.randn(4, 4), 0) as problem:
+        return parameter_layers(problem)
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_only_the_chosen_layer_is_exchanged_and_all_is_given_back(kind):
+    model = made(kind)
+    layers = layers_of(model)
+    before, held, state = slots(model), dictionaries(model), copy.deepcopy(model.state_dict())
+    first = {}
+    for layer, modules in layers.items():
+        for module in modules:
+            for parameter in module.parameters(recurse=False):
+                first.setdefault(id(parameter), layer)
+    for chosen in layers:
+        with layers_randomised(model, layers, {chosen}):
+            for module, name, original in before:
+                assert (module._parameters[name] is original) == (first[id(original)] != chosen)
+        assert dictionaries(model) == held
+        assert all(torch.equal(a, b) for a, b in zip(state.values(), model.state_dict().values(), strict=True))
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_a_layer_gets_the_same_numbers_whichever_others_are_random(kind):
+    model = made(kind)
+    layers = layers_of(model)
+    with layers_randomised(model, layers, set(layers), 3):
+        everything = {(id(module), name): p.clone() for module, name, p in slots(model)}
+    for chosen in layers:
+        with layers_randomised(model, layers, {chosen}, 3):
+            for module in layers[chosen]:
+                for name, parameter in module._parameters.items():
+                    if parameter is not None and not parameter.requires_grad:
+                        assert torch.equal(parameter, everything[id(module), name])
+
+
+def test_layers_of_one_shape_get_different_numbers():
+    model = nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 4))
+    layers = layers_of(model)
+    with layers_randomised(model, layers, set(layers)):
+        assert not torch.equal(model[0].weight, model[2].weight)
+        drawn = model[0].weight.clone()
+    with layers_randomised(model, layers, {"0"}, seed=1):
+        assert not torch.equal(model[0].weight, drawn)
+    torch.manual_seed(9)
+    state = torch.get_rng_state()
+    with layers_randomised(model, layers, {"0"}):
+        assert torch.equal(model[0].weight, drawn)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_shared_parameters_stay_shared():
+    model = made(Tied)
+    layers = layers_of(model)
+    weight = model.encoder.weight
+    with layers_randomised(model, layers, {"encoder"}):
+        assert model.decoder.weight is model.encoder.weight is not weight
+    with layers_randomised(model, layers, {"decoder"}):
+        assert model.decoder.weight is model.encoder.weight is weight
+        assert model.decoder.bias.requires_grad is False
+
+
+def test_running_statistics_are_those_of_the_chosen_layer():
+    model = made(Normalised)
+    layers = layers_of(model)
+    plain, norm = model.plain.running_mean, model.norm.running_mean
+    with layers_randomised(model, layers, {"norm"}):
+        assert model.norm.running_mean.tolist() == [0] * 4
+        assert model.norm.weight.tolist() == [1] * 4
+        assert model.plain.running_mean is plain
+    with layers_randomised(model, layers, {"plain"}):
+        assert model.plain.running_var.tolist() == [1] * 4
+        assert model.norm.running_mean is norm
+    assert model.norm.running_mean is norm
+
+
+def test_an_exception_gives_everything_back():
+    model = made(Tied)
+    layers, held = layers_of(model), dictionaries(model)
+    with pytest.raises(RuntimeError, match="broken"), layers_randomised(model, layers, set(layers)):
+        raise RuntimeError("broken")
+    assert dictionaries(model) == held
