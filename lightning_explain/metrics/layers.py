@@ -7,7 +7,6 @@ from collections.abc import Mapping
 import torch
 from torch import nn
 
-from lightning_explain.attribution.engine import outputs
 from lightning_explain.attribution.problem import Problem
 from lightning_explain.inputs import is_continuous, leaves
 
@@ -52,7 +51,7 @@ def _reached(problem: Problem) -> list[str]:
         module.register_forward_pre_hook(lambda *_, name=name: order.setdefault(name)) for name, module in names.items()
     ]
     try:
-        outputs(problem.select(torch.zeros(1, dtype=torch.long, device=leaves(problem.inputs)[0].device)))
+        _ = problem.select(torch.zeros(1, dtype=torch.long, device=leaves(problem.inputs)[0].device)).outputs
     finally:
         for handle in handles:
             handle.remove()

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 from torchmetrics.functional.image import structural_similarity_index_measure
 
-from lightning_explain.attribution.engine import outputs
 from lightning_explain.attribution.features import FeatureSpace
 from lightning_explain.attribution.place import Neuron
 from lightning_explain.attribution.problem import Problem
@@ -140,7 +139,7 @@ class RandomLogit(AttributionMetric):
         return structural_similarity(*(scores.view(-1, *picture) for scores in maps))
 
     def _other(self, problem: Problem) -> Tensor:
-        given = outputs(problem)
+        given = problem.outputs
         if problem.target is None or given.ndim < 2:
             raise ValueError("random_logit needs a target among 2 and more classes; the model gives one number.")
         return other_class(problem.target, given.shape[1], self.seed)

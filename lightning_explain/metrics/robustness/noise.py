@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from lightning_explain.attribution.engine import outputs
 from lightning_explain.inputs import Inputs, Point, is_continuous, leaves, rebuild
 from lightning_explain.precision import accurate
 from lightning_explain.randomness import stream
@@ -80,7 +79,7 @@ def noisy_outputs(evaluation: Evaluation, noise: Noise) -> list[Tensor]:
     problem = evaluation.problem
     return problem.remembered(
         ("noisy outputs", noise),
-        lambda: [outputs(problem.with_inputs(noisy)) for noisy in noisy_copies(problem.inputs, noise)],
+        lambda: [problem.with_inputs(noisy).outputs for noisy in noisy_copies(problem.inputs, noise)],
     )
 
 

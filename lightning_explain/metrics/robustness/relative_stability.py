@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lightning_explain.attribution.engine import outputs
 from lightning_explain.attribution.place import Layer
 from lightning_explain.attribution.problem import Problem
 from lightning_explain.inputs import Point, is_continuous, leaves
@@ -119,7 +118,7 @@ class RelativeStability(SensitivityMetric):
 
     def _same_prediction(self, evaluation: Evaluation) -> Tensor:
         problem = evaluation.problem
-        before = predicted(outputs(problem), problem.target)
+        before = predicted(problem.outputs, problem.target)
         return torch.stack([
             (predicted(given, problem.target) == before).all(dim=1) for given in noisy_outputs(evaluation, self.noise)
         ])
@@ -166,7 +165,7 @@ class RelativeOutputStability(RelativeStability):
     """
 
     def divisors(self, evaluation: Evaluation) -> Sequence[Tensor]:  # noqa: D102
-        before = accurate(outputs(evaluation.problem))
+        before = accurate(evaluation.problem.outputs)
         return [norm((accurate(given) - before,)) for given in noisy_outputs(evaluation, self.noise)]
 
 
