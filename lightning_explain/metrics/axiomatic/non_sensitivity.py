@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from lightning_explain.metrics.evaluation import Evaluation, RandomEvaluation
 
 
-def non_sensitivity(magnitudes: Tensor, drops: Tensor, tolerance: float = 1e-4) -> Tensor:
+def non_sensitivity(magnitudes: Tensor, drops: Tensor, tolerance: float = 1e-5) -> Tensor:
     r"""The share of regions that are in one, and only one, of two sets: no attribution, and no effect.
 
     .. math:: \frac1R \left| \{r : |\phi_r| = 0\} \mathbin{\triangle} \{r : S(x) = S(x \text{ without } r)\} \right|
@@ -72,7 +72,7 @@ class NonSensitivity(AttributionMetric):
 
     def __init__(
         self,
-        tolerance: float = 1e-4,
+        tolerance: float = 1e-5,
         partition: Partition = Grid(),  # noqa: B008  (frozen)
         fill: str = "baseline",
         **kwargs: Any,
