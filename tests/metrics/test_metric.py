@@ -8,12 +8,11 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 from metrics.evaluations import Picture, evaluation_of, pictures
-from scipy.stats import sem
 from torch import nn
 from torchmetrics import MetricCollection, MetricTracker
 
 from lightning_explain import IntegratedGradients
-from lightning_explain.metrics import METRICS, AttributionMetric, Drift, Infidelity, RelevanceMass, RelevanceRank, Score
+from lightning_explain.metrics import METRICS, AttributionMetric, Drift, Infidelity, RelevanceMass, RelevanceRank
 
 mpl.use("Agg")
 
@@ -213,33 +212,6 @@ def test_ranks_are_joined(metric, batches):
     assert metric.score().n + metric.score().undefined == 8
     metric.unsync()
     assert len(metric.score().per_sample) == 4
-
-
-def test_scores_are_summarised_as_scipy_does():
-    generator = torch.Generator().manual_seed(0)
-    values = torch.randn(9, generator=generator, dtype=torch.float64)
-    holes = values.clone()
-    holes[[2, 5]] = torch.tensor([torch.nan, torch.inf], dtype=torch.float64)
-    kept = [float(v) for i, v in enumerate(values) if i not in {2, 5}]
-    score = Score.of(holes, higher_is_better=True)
-    assert (score.n, score.undefined, score.higher_is_better) == (7, 2, True)
-    assert score.mean == pytest.approx(sum(kept) / 7)
-    assert score.standard_error == pytest.approx(float(sem(kept)))
-    assert [math.isnan(v) for v in score.per_sample] == [i in {2, 5} for i in range(9)]
-    assert [v for v in score.per_sample if not math.isnan(v)] == kept
-
-
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.int64])
-def test_scores_of_any_type(dtype):
-    score = Score.of(torch.tensor([1, 2, 4], dtype=dtype))
-    assert score.per_sample == (1.0, 2.0, 4.0)
-    assert score.standard_error == pytest.approx(float(sem([1, 2, 4])))
-
-
-def test_one_sample_has_a_mean_and_no_error():
-    score = Score.of(torch.tensor([torch.nan, 3.0]))
-    assert (score.mean, score.n, score.undefined) == (3.0, 1, 1)
-    assert math.isnan(score.standard_error)
 
 
 def test_scores_do_not_keep_the_graph(batches):

@@ -107,7 +107,7 @@ def test_quantus_finds_exact_attributions_incomplete():
     model, x = Linear((2, 6, 6)).float().eval(), pictures(320).float()
     target = torch.zeros(320, dtype=torch.long)
     with evaluation_of(model, x, IntegratedGradients(1), target=target) as evaluation:
-        ours = Completeness(1e-4).per_sample(evaluation)
+        ours = Completeness().per_sample(evaluation)
         given = evaluation.attribution.point[0].numpy()
     assert ours.tolist() == [1] * 320
     for normalise, most in ((False, 0.9), (True, 0)):

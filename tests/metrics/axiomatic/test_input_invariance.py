@@ -3,6 +3,7 @@ from dataclasses import replace
 import pytest
 import torch
 from metrics.evaluations import TARGET, Linear, Pair, Picture, evaluation_of, pictures, rows, with_scores
+from metrics.quantus_oracle import import_quantus
 from torch import nn
 
 from lightning_explain import (
@@ -176,3 +177,31 @@ def test_what_cannot_be_shifted():
     assert InputInvariance().missing(Saliency(), Input(), ProbeSet.from_tensors(rows(), target=0)) is None
     with pytest.raises(ValueError, match="The shift must not be 0"):
         InputInvariance(shift=0)
+
+
+@pytest.mark.parametrize(("padding", "exact"), [(0, True), (1, False)])
+def test_quantus_shifts_a_bias_which_padding_with_zeros_spoils(padding, exact):
+    quantus = import_quantus()
+
+    class Padded(nn.Module):
+        def __init__(self):
+            super().__init__()
+            torch.manual_seed(0)
+            self.conv, self.head = nn.Conv2d(2, 3, 3, padding=padding), nn.Linear(3, 3)
+
+        def forward(self, x):
+            return self.head(self.conv(x).relu().mean(dim=(2, 3)))
+
+    model, x = Padded().eval(), pictures().float()
+    wrapped = quantus.PyTorchModel(model, channel_first=True)
+    theirs = wrapped.add_mean_shift_to_first_layer(-1.0, (1, 2, 6, 6))
+    assert torch.allclose(theirs(x - 1), model(x), atol=1e-5) is exact
+    with evaluation_of(model, x, Saliency()) as evaluation:
+        torch.testing.assert_close(shifted(evaluation.problem, -1.0).value, evaluation.problem.value)
+
+
+def test_quantus_cannot_shift_a_model_that_begins_with_a_container():
+    quantus = import_quantus()
+    model = nn.Sequential(nn.Sequential(nn.Conv2d(2, 3, 3), nn.ReLU()), nn.Flatten(), nn.Linear(48, 3)).eval()
+    with pytest.raises(AttributeError, match="out_channels"):
+        quantus.PyTorchModel(model, channel_first=True).add_mean_shift_to_first_layer(-1.0, (1, 2, 6, 6))

@@ -1,6 +1,7 @@
 import pytest
 import torch
 from metrics.evaluations import Pair, Picture, evaluation_of, pictures, rows, with_scores
+from metrics.quantus_oracle import import_quantus
 
 from lightning_explain.metrics import RelevanceMass
 from lightning_explain.metrics.localisation.relevance_mass import relevance_mass
@@ -45,3 +46,16 @@ def test_other_inputs_count_as_outside():
         got = RelevanceMass().per_sample(evaluation)
         shares = [by_hand(evaluation.scores[i], mask[i]) for i in range(4)]
     assert got.tolist() == pytest.approx([s * 41 / 12 for s in shares])
+
+
+def test_quantus_adds_up_signed_numbers_and_leaves_the_range():
+    quantus = import_quantus()
+    scores = torch.randn(6, 36, generator=torch.Generator().manual_seed(0))
+    mask = torch.rand(6, 36, generator=torch.Generator().manual_seed(1)) < 0.4
+    oracle = quantus.RelevanceMassAccuracy(disable_warnings=True)
+    theirs = oracle.evaluate_batch(a_batch=scores.numpy(), s_batch=mask.numpy())
+    assert min(theirs) < 0 or max(theirs) > 1
+    ours = relevance_mass(scores, mask)
+    assert bool(((ours > 0) & (ours < 1)).all())
+    positive = oracle.evaluate_batch(a_batch=scores.clamp(min=0).numpy(), s_batch=mask.numpy())
+    assert ours.tolist() == pytest.approx(list(positive), rel=1e-5)
