@@ -1,3 +1,5 @@
+import warnings
+
 import pytest
 import torch
 from metrics.evaluations import Picture, evaluation_of, pictures
@@ -51,3 +53,7 @@ def test_quantus_weighs_by_the_size_of_the_batch(masked):
     weighted = quantus.AttributionLocalisation(weighted=True, max_size=9.0, disable_warnings=True)
     theirs = weighted.evaluate_batch(**given)
     assert theirs.tolist() == pytest.approx((plain * mask.sum(dim=1).numpy() / (2 * 36)).tolist())
+    two = {name: array[:2] for name, array in given.items()}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert weighted.evaluate_batch(**two).tolist() == [float("inf")] * 2

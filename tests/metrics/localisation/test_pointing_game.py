@@ -106,3 +106,11 @@ def test_quantus_agrees_where_there_are_no_ties_and_calls_an_empty_mask_a_hit():
     assert ours[1:].tolist() == theirs[1:].tolist()
     assert bool(theirs[0]) is True  # NaN, put into an array of booleans
     assert math.isnan(ours[0])
+
+
+def test_quantus_calls_any_tied_maximum_inside_a_hit():
+    quantus = import_quantus()
+    scores, mask = torch.zeros(2, 9), torch.arange(9).expand(2, 9) == 4
+    theirs = quantus.PointingGame(disable_warnings=True).evaluate_batch(a_batch=scores.numpy(), s_batch=mask.numpy())
+    assert theirs.tolist() == [True, True]
+    assert pointing_game(scores, mask).tolist() == pytest.approx([1 / 9] * 2)
