@@ -580,7 +580,7 @@ def test_the_seed_decides_what_is_random():
 
 
 def test_samples_are_scored_one_by_one():
-    """A sample's score does not depend on the others, but for noise and shifts in units of the probe set, and mosaics."""
+    """A sample's score does not depend on the others, but for noise and shifts in its units, and mosaics."""
     model = made()
     of_the_probe_set = {"max_sensitivity", "average_sensitivity", "input_invariance", "focus"}
     metrics = [m for m in METRICS if m not in {"drift", "drift_from_best", *of_the_probe_set}]

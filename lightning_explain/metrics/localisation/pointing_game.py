@@ -10,6 +10,7 @@ from torch import Tensor
 
 from lightning_explain.metrics.localisation.region import ShareMetric, defined
 from lightning_explain.metrics.metric import METRICS
+from lightning_explain.precision import accurate
 
 if TYPE_CHECKING:
     from lightning_explain.metrics.evaluation import Evaluation, RandomEvaluation
@@ -33,6 +34,8 @@ def pointing_game(scores: Tensor, mask: Tensor) -> Tensor:
         >>> pointing_game(scores, torch.tensor([[True, True, False]]).expand(2, 3))
         tensor([1.0000, 0.5000], dtype=torch.float64)
     """
+    scores = accurate(scores)
+    mask = mask.to(scores.device)
     highest = scores == scores.amax(dim=1, keepdim=True)
     hits = (highest & mask).sum(dim=1).double() / highest.sum(dim=1).clamp(min=1)
     return hits.where(defined(scores, mask), torch.nan)

@@ -129,7 +129,8 @@ def defined(scores: Tensor, mask: Tensor) -> Tensor:
     Returns:
         (n,), boolean.
     """
-    return torch.isfinite(scores).all(dim=1) & mask.any(dim=1)
+    finite = torch.isfinite(accurate(scores)).all(dim=1)
+    return finite & mask.any(dim=1).to(finite.device)
 
 
 def area_share(mask: Tensor) -> Tensor:
