@@ -1,7 +1,13 @@
 """Scores of attributions, a folder for each family, one file for each idea. To add one: a file, and a line here."""
 
+from lightning_explain.metrics.axiomatic.completeness import Completeness as Completeness
 from lightning_explain.metrics.axiomatic.completeness import CompletenessGap as CompletenessGap
+from lightning_explain.metrics.axiomatic.input_invariance import InputInvariance as InputInvariance
+from lightning_explain.metrics.axiomatic.non_sensitivity import NonSensitivity as NonSensitivity
+from lightning_explain.metrics.complexity.complexity import Complexity as Complexity
 from lightning_explain.metrics.complexity.degenerate import DegenerateRate as DegenerateRate
+from lightning_explain.metrics.complexity.effective_complexity import EffectiveComplexity as EffectiveComplexity
+from lightning_explain.metrics.complexity.sparseness import Sparseness as Sparseness
 from lightning_explain.metrics.faithfulness.confidence import AverageDrop as AverageDrop
 from lightning_explain.metrics.faithfulness.confidence import IncreaseInConfidence as IncreaseInConfidence
 from lightning_explain.metrics.faithfulness.curves import SRG as SRG
@@ -24,8 +30,15 @@ from lightning_explain.metrics.faithfulness.region_perturbation import RegionPer
 from lightning_explain.metrics.faithfulness.road import ROAD as ROAD
 from lightning_explain.metrics.faithfulness.selectivity import Selectivity as Selectivity
 from lightning_explain.metrics.faithfulness.sensitivity_n import SensitivityN as SensitivityN
+from lightning_explain.metrics.localisation.attribution_localisation import (
+    AttributionLocalisation as AttributionLocalisation,
+)
+from lightning_explain.metrics.localisation.focus import Focus as Focus
+from lightning_explain.metrics.localisation.localisation_auc import LocalisationAUC as LocalisationAUC
+from lightning_explain.metrics.localisation.pointing_game import PointingGame as PointingGame
 from lightning_explain.metrics.localisation.relevance_mass import RelevanceMass as RelevanceMass
 from lightning_explain.metrics.localisation.relevance_rank import RelevanceRank as RelevanceRank
+from lightning_explain.metrics.localisation.top_k_intersection import TopKIntersection as TopKIntersection
 from lightning_explain.metrics.metric import METRICS as METRICS
 from lightning_explain.metrics.metric import AttributionMetric as AttributionMetric
 from lightning_explain.metrics.over_time.agreement import Agreement as Agreement

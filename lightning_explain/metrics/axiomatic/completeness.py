@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -31,8 +31,24 @@ def completeness_gap(delta: Tensor, span: Tensor) -> Tensor:
     return torch.where(span == 0, torch.nan, delta.abs() / span.abs())
 
 
+class _Completeness(AttributionMetric):
+    """Base of the scores of methods whose attributions promise to add up."""
+
+    plot_lower_bound = 0.0
+
+    def missing(self, method: Method, space: Place, probe: ProbeSet) -> str | None:
+        complete = method.complete and method.contributes
+        return None if complete else f"{method.name} is not complete: its attributions need not add up"
+
+    def _gap(self, evaluation: Evaluation) -> Tensor:
+        attribution = evaluation.attribution
+        if attribution.delta is None or attribution.span is None:
+            raise ValueError(f"{attribution.method} gives no convergence delta: it is not a complete method.")
+        return completeness_gap(attribution.delta, attribution.span)
+
+
 @METRICS.register("completeness_gap")
-class CompletenessGap(AttributionMetric):
+class CompletenessGap(_Completeness):
     """How far the attributions are from adding up, as a share of the difference in score.
 
     From 0 (exact) up; lower is better. Only for complete methods; integrated gradients need more steps
@@ -43,14 +59,37 @@ class CompletenessGap(AttributionMetric):
 
     higher_is_better = False
     default = True
-    plot_lower_bound = 0.0
-
-    def missing(self, method: Method, space: Place, probe: ProbeSet) -> str | None:  # noqa: D102
-        complete = method.complete and method.contributes
-        return None if complete else f"{method.name} is not complete: its attributions need not add up"
 
     def per_sample(self, evaluation: Evaluation) -> Tensor:  # noqa: D102
-        attribution = evaluation.attribution
-        if attribution.delta is None or attribution.span is None:
-            raise ValueError(f"{attribution.method} gives no convergence delta: it is not a complete method.")
-        return completeness_gap(attribution.delta, attribution.span)
+        return self._gap(evaluation)
+
+
+@METRICS.register("completeness")
+class Completeness(_Completeness):
+    """The share of samples whose attributions add up: 1 where the gap is within a tolerance, else 0.
+
+    In [0, 1]; higher is better. Floating point sums are never exactly equal, so that a comparison without tolerance
+    would find hardly any attribution complete. Undefined where :class:`CompletenessGap` is.
+
+    M. Sundararajan, A. Taly, Q. Yan: Axiomatic Attribution for Deep Networks. arXiv:1703.01365, 2017.
+
+    Args:
+        tolerance: The largest gap that counts as complete, a share of the difference in score. At least 0.
+        kwargs: For :class:`torchmetrics.Metric`.
+
+    Raises:
+        ValueError: If the tolerance is negative.
+    """
+
+    higher_is_better = True
+    plot_upper_bound = 1.0
+
+    def __init__(self, tolerance: float = 0.01, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if not tolerance >= 0:
+            raise ValueError(f"The tolerance is a share of the difference in score, at least 0, got {tolerance}.")
+        self.tolerance = tolerance
+
+    def per_sample(self, evaluation: Evaluation) -> Tensor:  # noqa: D102
+        gap = self._gap(evaluation)
+        return (gap <= self.tolerance).double().where(gap.isfinite(), torch.nan)

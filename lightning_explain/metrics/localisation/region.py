@@ -15,6 +15,7 @@ from lightning_explain.precision import accurate
 
 if TYPE_CHECKING:
     from lightning_explain.attribution.methods import Method
+    from lightning_explain.attribution.target import Readout
     from lightning_explain.probe import ProbeSet
 
 
@@ -38,6 +39,9 @@ class RegionMetric(AttributionMetric):
         """True for an object, False for an artefact."""
         return not self.artefact
 
+    def perfect(self, readout: Readout) -> float | None:  # noqa: D102
+        return 0.0 if self.artefact else 1.0
+
     def missing(self, method: Method, space: Place, probe: ProbeSet) -> str | None:  # noqa: D102
         if probe.mask is None:
             return "the probe set has no mask; pass mask= to it"
@@ -46,9 +50,27 @@ class RegionMetric(AttributionMetric):
         return None
 
     def per_sample(self, evaluation: Evaluation | RandomEvaluation) -> Tensor:  # noqa: D102
-        if evaluation.mask is None:
+        scores, mask = evaluation.scores, evaluation.mask
+        if mask is None:
             raise ValueError(f"{self.name} needs a mask, and the probe set has none.")
-        return self.inside(evaluation.scores, evaluation.mask.to(evaluation.scores.device))
+        if mask.shape != scores.shape:
+            raise ValueError(
+                f"{self.name} needs a mask of the features, {tuple(scores.shape)} as the attributions, got"
+                f" {tuple(mask.shape)}. Attributions of a layer have no mask, unless they are upsampled to the input."
+            )
+        return self.inside(scores, self.region(mask.to(scores.device), evaluation))
+
+    def region(self, mask: Tensor, evaluation: Evaluation | RandomEvaluation) -> Tensor:
+        """The region that counts, the mask itself unless a metric takes more.
+
+        Args:
+            mask: The probe set's mask (n, D), True inside.
+            evaluation: What it belongs to.
+
+        Returns:
+            The regions (n, D), True inside.
+        """
+        return mask
 
     @abstractmethod
     def inside(self, scores: Tensor, mask: Tensor) -> Tensor:
@@ -63,8 +85,42 @@ class RegionMetric(AttributionMetric):
         """
 
 
+class ShareMetric(RegionMetric):
+    """Base of the scores that are a share, whose chance level is the region's share of the area.
+
+    Args:
+        enrichment: Divide by the region's share of the area: 1 is chance, whatever the region's size.
+        artefact: Whether the region is an artefact: then lower is better.
+        kwargs: For :class:`torchmetrics.Metric`.
+    """
+
+    def __init__(self, enrichment: bool = True, artefact: bool = False, **kwargs: Any) -> None:
+        super().__init__(artefact, **kwargs)
+        self.enrichment = enrichment
+
+    def perfect(self, readout: Readout) -> float | None:  # noqa: D102
+        # The best enrichment, all inside, is one over the area: another number for every sample.
+        return None if self.enrichment and not self.artefact else super().perfect(readout)
+
+    def inside(self, scores: Tensor, mask: Tensor) -> Tensor:  # noqa: D102
+        share = self.share(scores, mask)
+        return share / area_share(mask) if self.enrichment else share
+
+    @abstractmethod
+    def share(self, scores: Tensor, mask: Tensor) -> Tensor:
+        """The share that lies in regions, before it is divided by anything.
+
+        Args:
+            scores: Attributions of the features (n, D).
+            mask: The regions (n, D), True inside.
+
+        Returns:
+            Shares (n,) in [0, 1], NaN where undefined.
+        """
+
+
 def defined(scores: Tensor, mask: Tensor) -> Tensor:
-    """Whether a map can be compared with its region: it is finite, and the region is neither empty nor everything.
+    """Whether a map can be compared with its region: it is finite, and the region is not empty.
 
     Args:
         scores: Attributions of the features (n, D).
@@ -73,7 +129,8 @@ def defined(scores: Tensor, mask: Tensor) -> Tensor:
     Returns:
         (n,), boolean.
     """
-    return torch.isfinite(scores).all(dim=1) & mask.any(dim=1)
+    finite = torch.isfinite(accurate(scores)).all(dim=1)
+    return finite & mask.any(dim=1).to(finite.device)
 
 
 def area_share(mask: Tensor) -> Tensor:

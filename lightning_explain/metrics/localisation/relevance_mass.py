@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
-from lightning_explain.metrics.localisation.region import RegionMetric, area_share, defined
+from lightning_explain.metrics.localisation.region import ShareMetric, defined
 from lightning_explain.metrics.metric import METRICS
 from lightning_explain.precision import accurate
 
@@ -33,7 +31,7 @@ def relevance_mass(scores: Tensor, mask: Tensor) -> Tensor:
 
 
 @METRICS.register("relevance_mass")
-class RelevanceMass(RegionMetric):
+class RelevanceMass(ShareMetric):
     """The share of the positive attribution that lies in the mask, divided by the mask's share of the area.
 
     From 0 up, 1 is chance. Higher is better for an object, lower for an artefact.
@@ -48,10 +46,5 @@ class RelevanceMass(RegionMetric):
 
     default = True
 
-    def __init__(self, enrichment: bool = True, artefact: bool = False, **kwargs: Any) -> None:
-        super().__init__(artefact, **kwargs)
-        self.enrichment = enrichment
-
-    def inside(self, scores: Tensor, mask: Tensor) -> Tensor:  # noqa: D102
-        share = relevance_mass(scores, mask)
-        return share / area_share(mask) if self.enrichment else share
+    def share(self, scores: Tensor, mask: Tensor) -> Tensor:  # noqa: D102
+        return relevance_mass(scores, mask)

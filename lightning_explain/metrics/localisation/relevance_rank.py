@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
-from lightning_explain.metrics.localisation.region import RegionMetric, area_share, defined
+from lightning_explain.metrics.localisation.region import ShareMetric, defined
 from lightning_explain.metrics.metric import METRICS
 from lightning_explain.precision import accurate
 
@@ -54,7 +52,7 @@ def hits(scores: Tensor, mask: Tensor, k: Tensor) -> Tensor:
 
 
 @METRICS.register("relevance_rank")
-class RelevanceRank(RegionMetric):
+class RelevanceRank(ShareMetric):
     """The share of the mask among the K most relevant features, divided by the mask's share of the area.
 
     K is the number of features in the mask. From 0 up, 1 is chance. Higher is better for an object,
@@ -70,10 +68,5 @@ class RelevanceRank(RegionMetric):
 
     default = True
 
-    def __init__(self, enrichment: bool = True, artefact: bool = False, **kwargs: Any) -> None:
-        super().__init__(artefact, **kwargs)
-        self.enrichment = enrichment
-
-    def inside(self, scores: Tensor, mask: Tensor) -> Tensor:  # noqa: D102
-        share = relevance_rank(scores, mask)
-        return share / area_share(mask) if self.enrichment else share
+    def share(self, scores: Tensor, mask: Tensor) -> Tensor:  # noqa: D102
+        return relevance_rank(scores, mask)

@@ -24,7 +24,7 @@ def agreement(maps: Mapping[str, Tensor]) -> Tensor:
 
     Example:
         >>> up, down = torch.tensor([[1.0, 2.0, 3.0]]), torch.tensor([[3.0, 2.0, 1.0]])
-        >>> agreement({"one": up, "other": down})
+        >>> agreement({"one": up, "other": down}).round(decimals=6)
         tensor([[[ 1., -1.],
                  [-1.,  1.]]], dtype=torch.float64)
     """

@@ -1,9 +1,12 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from metrics.evaluations import TARGET, Linear, Pair, Picture, evaluation_of, pictures, rows
+from metrics.quantus_oracle import import_quantus
 
 from lightning_explain import Input, InputXGradient, IntegratedGradients, Layer, ProbeSet, Saliency
-from lightning_explain.metrics import CompletenessGap
+from lightning_explain.metrics import Completeness, CompletenessGap
 from lightning_explain.metrics.axiomatic.completeness import completeness_gap
 
 
@@ -65,11 +68,49 @@ def test_undefined_where_there_is_nothing_to_explain():
 
 def test_only_complete_methods_are_scored():
     probe = ProbeSet.from_tensors(pictures(), target=0)
-    for method in (Saliency(), InputXGradient(), IntegratedGradients(multiply_by_inputs=False)):
-        assert "need not add up" in CompletenessGap().missing(method, Input(), probe)
-    assert CompletenessGap().missing(IntegratedGradients(), Input(), probe) is None
-    with (
-        evaluation_of(Picture(), pictures()) as evaluation,
-        pytest.raises(ValueError, match="saliency gives no convergence delta"),
-    ):
-        CompletenessGap().per_sample(evaluation)
+    for metric in (CompletenessGap(), Completeness()):
+        for method in (Saliency(), InputXGradient(), IntegratedGradients(multiply_by_inputs=False)):
+            assert "need not add up" in metric.missing(method, Input(), probe)
+        assert metric.missing(IntegratedGradients(), Input(), probe) is None
+        with (
+            evaluation_of(Picture(), pictures()) as evaluation,
+            pytest.raises(ValueError, match="saliency gives no convergence delta"),
+        ):
+            metric.per_sample(evaluation)
+
+
+def test_completeness_is_a_gap_within_the_tolerance():
+    with evaluation_of(Picture(), pictures(), IntegratedGradients(2)) as evaluation:
+        gaps = CompletenessGap().per_sample(evaluation).tolist()
+        middle = sum(sorted(gaps)[1:3]) / 2
+        expected = [1.0 if gap < middle else 0.0 for gap in gaps]
+        assert sum(expected) == 2
+        metric = Completeness(tolerance=middle)
+        metric.update(evaluation)
+        assert metric.score().per_sample == tuple(expected)
+        assert float(metric.compute()) == 0.5
+        attribution = replace(evaluation.attribution, span=torch.zeros(4, dtype=torch.float64))
+        assert metric.per_sample(replace(evaluation, attribution=attribution)).isnan().all()
+        attribution = replace(evaluation.attribution, delta=torch.tensor([torch.nan, torch.inf, 0, 0]).double())
+        got = metric.per_sample(replace(evaluation, attribution=attribution))
+        assert got.isnan().tolist() == [True, True, False, False]
+
+
+def test_a_negative_tolerance_is_refused():
+    with pytest.raises(ValueError, match="The tolerance is a share of the difference in score, at least 0, got"):
+        Completeness(tolerance=-0.1)
+
+
+def test_quantus_finds_exact_attributions_incomplete():
+    """Of a linear model, w times x is complete by definition; floating point sums are not equal to the last bit."""
+    quantus = import_quantus()
+    model, x = Linear((2, 6, 6)).float().eval(), pictures(320).float()
+    target = torch.zeros(320, dtype=torch.long)
+    with evaluation_of(model, x, IntegratedGradients(1), target=target) as evaluation:
+        ours = Completeness().per_sample(evaluation)
+        given = evaluation.attribution.point[0].numpy()
+    assert ours.tolist() == [1] * 320
+    for normalise, most in ((False, 0.9), (True, 0)):
+        oracle = quantus.Completeness(normalise=normalise, perturb_baseline=0.0, disable_warnings=True)
+        theirs = oracle(model=model, x_batch=x.numpy(), y_batch=target.numpy(), a_batch=given.copy())
+        assert sum(theirs) / 320 <= most

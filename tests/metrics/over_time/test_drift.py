@@ -3,7 +3,7 @@ import torch
 from metrics.evaluations import Pair, Picture, evaluation_of, pictures, rows
 from scipy.stats import spearmanr
 
-from lightning_explain.metrics import Drift
+from lightning_explain.metrics import Drift, DriftFromBest
 
 
 def by_hand(now, before):
@@ -48,8 +48,39 @@ def test_the_same_model_has_drifted_by_exactly_nothing():
     assert bool((got >= 0).all())
 
 
-def test_without_maps_before_it_is_undefined():
-    metric = Drift()
+def test_drift_from_best_looks_at_the_best_validation_alone():
+    x = pictures()
+    with evaluation_of(Picture(seed=1), x, "input_x_gradient") as evaluation:
+        best = evaluation.scores.cpu()
+    with evaluation_of(Picture(seed=2), x, "input_x_gradient") as evaluation:
+        previous = evaluation.scores.cpu()
+    of = {"best": best, "previous": previous}
+    with evaluation_of(Picture(seed=3), x, "input_x_gradient", of=of) as evaluation:
+        got, now = DriftFromBest().per_sample(evaluation), evaluation.scores
+        before = Drift().per_sample(evaluation)
+    for found, compared in ((got, best), (before, previous)):
+        expected = [by_hand(now[i], compared[i]) for i in range(len(x))]
+        torch.testing.assert_close(found, torch.tensor(expected, dtype=torch.float64))
+    assert not torch.allclose(got, before)
+
+
+@pytest.mark.parametrize(("metric", "field"), [(Drift, "previous"), (DriftFromBest, "best")])
+def test_from_the_same_order_to_the_opposite(metric, field):
+    with evaluation_of(Picture(), pictures(), "input_x_gradient") as evaluation:
+        scores = evaluation.scores
+    constant = torch.ones_like(scores)
+    for maps, expected in (
+        (scores.exp() - 1, 0),
+        (-scores, 2),
+        (constant, torch.nan),
+        (constant * torch.nan, torch.nan),
+    ):
+        with evaluation_of(Picture(), pictures(), "input_x_gradient", of={field: maps}) as evaluation:
+            assert metric().per_sample(evaluation).tolist() == pytest.approx([expected] * 4, nan_ok=True)
+
+
+@pytest.mark.parametrize("metric", [Drift(), DriftFromBest()])
+def test_without_maps_before_it_is_undefined(metric):
     with evaluation_of(Picture(), pictures()) as evaluation:
         metric.update(evaluation)
     score = metric.score()
