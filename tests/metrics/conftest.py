@@ -1,6 +1,7 @@
 from contextlib import contextmanager
 
 import pytest
+from metrics.oracles import quantus_or_skip
 
 
 @pytest.fixture
@@ -27,3 +28,9 @@ def count_rows():
             handle.remove()
 
     return counting
+
+
+@pytest.fixture(scope="session")
+def quantus():
+    """An oracle, where its metrics are sound; skips where it cannot be imported."""
+    return quantus_or_skip()

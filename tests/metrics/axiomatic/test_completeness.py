@@ -3,7 +3,6 @@ from dataclasses import replace
 import pytest
 import torch
 from metrics.evaluations import TARGET, Linear, Pair, Picture, evaluation_of, pictures, rows
-from metrics.quantus_oracle import import_quantus
 
 from lightning_explain import Input, InputXGradient, IntegratedGradients, Layer, ProbeSet, Saliency
 from lightning_explain.metrics import Completeness, CompletenessGap
@@ -101,9 +100,8 @@ def test_a_negative_tolerance_is_refused():
         Completeness(tolerance=-0.1)
 
 
-def test_quantus_finds_exact_attributions_incomplete():
+def test_quantus_finds_exact_attributions_incomplete(quantus):
     """Of a linear model, w times x is complete by definition; floating point sums are not equal to the last bit."""
-    quantus = import_quantus()
     model, x = Linear((2, 6, 6)).float().eval(), pictures(320).float()
     target = torch.zeros(320, dtype=torch.long)
     with evaluation_of(model, x, IntegratedGradients(1), target=target) as evaluation:

@@ -3,7 +3,6 @@ from dataclasses import replace
 import pytest
 import torch
 from metrics.evaluations import TARGET, Linear, Pair, Picture, evaluation_of, pictures, rows, with_scores
-from metrics.quantus_oracle import import_quantus
 from torch import nn
 
 from lightning_explain import (
@@ -180,8 +179,7 @@ def test_what_cannot_be_shifted():
 
 
 @pytest.mark.parametrize(("padding", "exact"), [(0, True), (1, False)])
-def test_quantus_shifts_a_bias_which_padding_with_zeros_spoils(padding, exact):
-    quantus = import_quantus()
+def test_quantus_shifts_a_bias_which_padding_with_zeros_spoils(padding, exact, quantus):
 
     class Padded(nn.Module):
         def __init__(self):
@@ -200,8 +198,7 @@ def test_quantus_shifts_a_bias_which_padding_with_zeros_spoils(padding, exact):
         torch.testing.assert_close(shifted(evaluation.problem, -1.0).value, evaluation.problem.value)
 
 
-def test_quantus_cannot_shift_a_model_that_begins_with_a_container():
-    quantus = import_quantus()
+def test_quantus_cannot_shift_a_model_that_begins_with_a_container(quantus):
     model = nn.Sequential(nn.Sequential(nn.Conv2d(2, 3, 3), nn.ReLU()), nn.Flatten(), nn.Linear(48, 3)).eval()
     with pytest.raises(AttributeError, match="out_channels"):
         quantus.PyTorchModel(model, channel_first=True).add_mean_shift_to_first_layer(-1.0, (1, 2, 6, 6))

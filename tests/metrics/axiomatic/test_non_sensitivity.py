@@ -3,7 +3,6 @@ from dataclasses import replace
 import pytest
 import torch
 from metrics.evaluations import Linear, Pair, Picture, evaluation_of, pictures, rows, with_scores
-from metrics.quantus_oracle import import_quantus
 from torch import nn
 
 from lightning_explain import Layer, explain
@@ -157,8 +156,7 @@ def test_no_share_of_the_largest_is_refused(tolerance):
         NonSensitivity(tolerance=tolerance)
 
 
-def test_quantus_cannot_take_more_than_one_feature_at_a_time():
-    quantus = import_quantus()
+def test_quantus_cannot_take_more_than_one_feature_at_a_time(quantus):
     model, x = Picture().float().eval(), pictures().float()
     given = explain(model, x, "input_x_gradient", target=0).values.sum(dim=1, keepdim=True).numpy()
     oracle = quantus.NonSensitivity(features_in_step=4, disable_warnings=True)

@@ -3,7 +3,6 @@ import math
 import pytest
 import torch
 from metrics.evaluations import Pair, evaluation_of, pictures, rows
-from metrics.quantus_oracle import import_quantus
 from scipy.stats import entropy
 
 from lightning_explain.metrics import Complexity
@@ -53,8 +52,7 @@ def test_features_are_positions_of_all_inputs(normalize):
         assert Complexity(normalize).per_sample(evaluation).tolist() == pytest.approx(expected)
 
 
-def test_quantus_agrees_and_changes_what_it_is_given(maps):
-    quantus = import_quantus()
+def test_quantus_agrees_and_changes_what_it_is_given(maps, quantus):
     given = maps.abs().numpy().copy()
     theirs = quantus.Complexity(disable_warnings=True).evaluate_batch(a_batch=given, x_batch=maps[:, None].numpy())
     assert complexity(maps).tolist() == pytest.approx(list(theirs), abs=1e-5)

@@ -1,7 +1,6 @@
 import pytest
 import torch
 from metrics.evaluations import Pair, Picture, evaluation_of, pictures, rows
-from metrics.quantus_oracle import import_quantus
 
 from lightning_explain.metrics import EffectiveComplexity
 from lightning_explain.metrics.complexity.effective_complexity import effective_complexity
@@ -50,8 +49,7 @@ def test_no_share_of_the_largest_is_refused(threshold):
         EffectiveComplexity(threshold=threshold)
 
 
-def test_quantus_lets_one_sample_change_the_others(maps):
-    quantus = import_quantus()
+def test_quantus_lets_one_sample_change_the_others(maps, quantus):
     model, x = Picture().float().eval(), pictures(7, 5).float()
     given = maps.float().view(7, 1, 5, 5).numpy()
     scaled = given.copy()

@@ -1,7 +1,6 @@
 import pytest
 import torch
 from metrics.evaluations import Pair, Picture, evaluation_of, pictures, rows, with_scores
-from metrics.quantus_oracle import import_quantus
 
 from lightning_explain.metrics import Sparseness
 from lightning_explain.metrics.complexity.sparseness import sparseness
@@ -64,8 +63,7 @@ def test_low_precision_maps_are_scored_in_float64(dtype):
         assert torch.equal(got, Sparseness().per_sample(with_scores(evaluation, low.double())))
 
 
-def test_quantus_agrees(maps):
-    quantus = import_quantus()
+def test_quantus_agrees(maps, quantus):
     oracle = quantus.Sparseness(disable_warnings=True)
     theirs = oracle.evaluate_batch(a_batch=maps.abs().double().numpy(), x_batch=maps[:, None].numpy())
     assert sparseness(maps).tolist() == pytest.approx(list(theirs), abs=1e-6)

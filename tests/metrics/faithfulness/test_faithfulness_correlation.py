@@ -12,7 +12,7 @@ from metrics.evaluations import (
     rows,
     with_scores,
 )
-from metrics.oracles import quantus_or_skip, quantus_scores
+from metrics.oracles import quantus_scores
 
 from lightning_explain import Input, IntegratedGradients, Layer, Saliency
 from lightning_explain.attribution.regions import EveryFeature, Grid
@@ -159,9 +159,8 @@ def test_too_few_sets_are_refused():
         FaithfulnessCorrelation(Subsets(count=2))
 
 
-def test_quantus_agrees():
+def test_quantus_agrees(quantus):
     """Given the same removals: its own are drawn from NumPy's global generator."""
-    quantus = quantus_or_skip()
     model, x = Picture(channels=1), pictures()[:, :1].abs()
     x[:, :, 0, 0] = 0  # "black" is the least value of each picture
     subsets = Subsets(EveryFeature(), 12, (0.25,))
@@ -176,8 +175,7 @@ def test_quantus_agrees():
     np.testing.assert_allclose(got, theirs, atol=1e-4)
 
 
-def test_quantus_moves_the_global_generator_and_depends_on_it():
-    quantus = quantus_or_skip()
+def test_quantus_moves_the_global_generator_and_depends_on_it(quantus):
     model, x = Picture(channels=1), pictures()[:, :1]
     metric = quantus.FaithfulnessCorrelation(nr_runs=10, subset_size=7, return_aggregate=False)
     state = np.random.get_state()

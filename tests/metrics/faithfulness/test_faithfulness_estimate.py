@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 from metrics.evaluations import TARGET, Linear, Pair, Picture, evaluation_of, pictures, rows, with_scores
-from metrics.oracles import quantus_or_skip, quantus_scores
+from metrics.oracles import quantus_scores
 
 from lightning_explain import IntegratedGradients, Occlusion, Saliency
 from lightning_explain.attribution.regions import EveryFeature, Grid, Patches, Regions, Segments
@@ -105,9 +105,8 @@ def test_all_methods_share_the_rows(count_rows):
         assert spent() == 36 + 9
 
 
-def test_quantus_agrees():
+def test_quantus_agrees(quantus):
     """A feature at a time, of pictures of one channel, black being zero."""
-    quantus = quantus_or_skip()
     model, x = Picture(channels=1), pictures()[:, :1].abs()
     x[:, :, 0, 0] = 0
     with evaluation_of(model, x, "input_x_gradient") as evaluation:

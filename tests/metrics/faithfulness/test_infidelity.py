@@ -1,7 +1,7 @@
 import pytest
 import torch
 from metrics.evaluations import TARGET, Linear, Pair, Picture, evaluation_of, masks_of, pictures, rows, with_scores
-from metrics.oracles import quantus_or_skip, quantus_scores
+from metrics.oracles import quantus_scores
 
 from lightning_explain import IntegratedGradients, Layer, Occlusion, Saliency, SmoothGrad
 from lightning_explain.attribution.regions import Grid
@@ -178,8 +178,7 @@ def test_layers_are_scored_at_the_layer():
         assert float(Infidelity().per_sample(evaluation).min()) > 1e-3
 
 
-def test_quantus_removes_patch_upon_patch_and_repeats_itself():
-    quantus = quantus_or_skip()
+def test_quantus_removes_patch_upon_patch_and_repeats_itself(quantus):
     model, x = Picture(channels=1), pictures()[:, :1].abs()
     phi = torch.randn(x.shape, generator=torch.Generator().manual_seed(0))
     left = []

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from metrics.evaluations import TARGET, Linear, Pair, Picture, evaluation_of, pictures, rows, with_scores
-from metrics.oracles import quantus_or_skip, quantus_scores
+from metrics.oracles import quantus_scores
 
 from lightning_explain import IntegratedGradients
 from lightning_explain.attribution.regions import Grid
@@ -132,9 +132,8 @@ def test_a_negative_tolerance_is_refused():
         Monotonicity(steps=0)
 
 
-def test_quantus_calls_everything_monotone():
+def test_quantus_calls_everything_monotone(quantus):
     """It replaces the baseline by the baseline, and never puts the input in."""
-    quantus = quantus_or_skip()
     model, x = Picture(channels=1), pictures()[:, :1]
     with evaluation_of(model, x, "input_x_gradient", readout="probability") as evaluation:
         phi = evaluation.attribution.point[0]

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 from metrics.evaluations import TARGET, Linear, Pair, Picture, evaluation_of, pictures, rows, with_scores
-from metrics.oracles import quantus_or_skip, quantus_scores
+from metrics.oracles import quantus_scores
 from scipy.stats import spearmanr
 
 from lightning_explain import Layer, Saliency
@@ -23,7 +23,7 @@ def changes_by_hand(model, x, draws, cell):
             top, start = cell * (region // per_side), cell * (region % per_side)
             for draw in range(draws):
                 number = draw * per_side**2 + region
-                shares = torch.rand(2, 6, 6, generator=stream(f"uniform fill {number}", 0), dtype=torch.float32)
+                shares = torch.rand(2, 6, 6, generator=stream(f"uniform fill 0, {number}", 0), dtype=torch.float32)
                 filled = x[i : i + 1].clone()
                 window = (slice(top, top + cell), slice(start, start + cell))
                 filled[0][:, window[0], window[1]] = (low + shares.double() * (high - low))[:, window[0], window[1]]
@@ -149,9 +149,8 @@ def test_no_draw_is_refused():
         MonotonicityCorrelation(draws=0)
 
 
-def test_quantus_cannot_score_a_sample_whose_score_is_nearly_zero():
+def test_quantus_cannot_score_a_sample_whose_score_is_nearly_zero(quantus):
     """It assigns as many inverses as there are samples to the places where the score is not small."""
-    quantus = quantus_or_skip()
     model, x = Linear((1, 6, 6)), pictures()[:, :1]
     x[0] = 0
     metric = quantus.MonotonicityCorrelation(nr_samples=2, features_in_step=6, disable_warnings=True)

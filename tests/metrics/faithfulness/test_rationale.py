@@ -1,7 +1,7 @@
 import pytest
 import torch
 from metrics.evaluations import TARGET, Linear, Pair, Picture, evaluation_of, pictures, rows, with_scores
-from metrics.oracles import quantus_or_skip, quantus_scores
+from metrics.oracles import quantus_scores
 
 from lightning_explain import Layer, Neuron
 from lightning_explain.attribution.regions import Grid
@@ -159,9 +159,8 @@ def test_impossible_shares_are_refused(shares):
         Sufficiency(shares)
 
 
-def test_sufficiency_of_quantus_is_another_score():
+def test_sufficiency_of_quantus_is_another_score(quantus):
     """Dasgupta et al.'s: do samples with similar maps have the same label? It depends on who else is in the batch."""
-    quantus = quantus_or_skip()
     model, x = Picture(channels=1), pictures(8)[:, :1]
     with torch.no_grad():
         target = model(x).argmax(dim=1)

@@ -11,15 +11,6 @@ from lightning_explain.metrics.evaluation import RandomEvaluation
 from lightning_explain.metrics.faithfulness.region_perturbation import aopc
 
 
-@pytest.fixture
-def quantus():
-    try:
-        import quantus
-    except Exception as error:  # noqa: BLE001  (its own dependencies fail in their own ways)
-        pytest.skip(f"quantus cannot be imported: {error}")
-    return quantus
-
-
 def aopc_by_hand(model, x, x0, scores, size, most, order):
     """Patch after patch disappears from one and the same picture; the falls are added up."""
     result = []

@@ -13,15 +13,6 @@ from lightning_explain.metrics import ROAD
 from lightning_explain.metrics.evaluation import RandomEvaluation
 
 
-@pytest.fixture
-def quantus():
-    try:
-        import quantus
-    except Exception as error:  # noqa: BLE001  (its own dependencies fail in their own ways)
-        pytest.skip(f"quantus cannot be imported: {error}")
-    return quantus
-
-
 def imputed_by_elimination(x, gone):
     """One equation for every pixel: it is what it is, or the weighted mean of its neighbours."""
     side = x.shape[1]

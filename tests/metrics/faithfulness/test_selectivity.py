@@ -9,15 +9,6 @@ from lightning_explain.attribution.regions import EveryFeature, Patches
 from lightning_explain.metrics import DeletionAUC, Selectivity
 
 
-@pytest.fixture
-def quantus():
-    try:
-        import quantus
-    except Exception as error:  # noqa: BLE001  (its own dependencies fail in their own ways)
-        pytest.skip(f"quantus cannot be imported: {error}")
-    return quantus
-
-
 @pytest.mark.parametrize("size", [1, 2, 4])
 def test_the_area_is_that_of_a_loop(size):
     """Take the patch of the highest relevance that is still there, record the score, and so on; add trapezia up."""

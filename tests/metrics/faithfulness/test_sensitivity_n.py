@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 from metrics.evaluations import TARGET, Linear, Pair, Picture, evaluation_of, masks_of, pictures, rows, with_scores
-from metrics.oracles import quantus_or_skip, quantus_scores
+from metrics.oracles import quantus_scores
 
 from lightning_explain import IntegratedGradients, Saliency
 from lightning_explain.attribution.regions import Grid
@@ -119,9 +119,8 @@ def test_too_few_sets_are_refused():
         SensitivityN(Subsets(count=14, shares=SHARES))
 
 
-def test_quantus_calls_exact_attributions_of_a_linear_model_imperfect():
+def test_quantus_calls_exact_attributions_of_a_linear_model_imperfect(quantus):
     """It sets the attribution of one step against the fall at all steps so far, and correlates across samples."""
-    quantus = quantus_or_skip()
     model, x = Linear((1, 6, 6)), pictures()[:, :1].abs()
     x[:, :, 0, 0] = 0  # "black", the least value of each picture, is the baseline of zero
     phi = (x * model.weight.detach()[TARGET]).clone()

@@ -3,7 +3,6 @@ import warnings
 import pytest
 import torch
 from metrics.evaluations import Picture, evaluation_of, pictures
-from metrics.quantus_oracle import import_quantus
 
 from lightning_explain.metrics import AttributionLocalisation, RelevanceMass
 
@@ -43,8 +42,7 @@ def test_it_is_relevance_mass_under_another_name(masked):
         assert torch.equal(ours, RelevanceMass(enrichment=flag).per_sample(masked))
 
 
-def test_quantus_weighs_by_the_size_of_the_batch(masked):
-    quantus = import_quantus()
+def test_quantus_weighs_by_the_size_of_the_batch(masked, quantus):
     scores, mask, x = masked.scores, masked.mask, masked.problem.inputs
     given = {"a_batch": scores.clamp(min=0).numpy(), "s_batch": mask.numpy(), "x_batch": x.sum(dim=1).numpy()}
     plain = quantus.AttributionLocalisation(disable_warnings=True).evaluate_batch(**given)

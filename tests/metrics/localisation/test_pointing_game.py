@@ -3,7 +3,6 @@ import math
 import pytest
 import torch
 from metrics.evaluations import Pair, Picture, evaluation_of, pictures, rows, with_scores
-from metrics.quantus_oracle import import_quantus
 
 from lightning_explain import Input
 from lightning_explain.metrics import PointingGame
@@ -95,8 +94,7 @@ def test_a_negative_tolerance_is_refused():
         PointingGame(tolerance=-1)
 
 
-def test_quantus_agrees_where_there_are_no_ties_and_calls_an_empty_mask_a_hit():
-    quantus = import_quantus()
+def test_quantus_agrees_where_there_are_no_ties_and_calls_an_empty_mask_a_hit(quantus):
     generator = torch.Generator().manual_seed(2)
     scores, mask = torch.randn(30, 20, generator=generator), torch.rand(30, 20, generator=generator) < 0.4
     mask[0] = False
@@ -108,8 +106,7 @@ def test_quantus_agrees_where_there_are_no_ties_and_calls_an_empty_mask_a_hit():
     assert math.isnan(ours[0])
 
 
-def test_quantus_calls_any_tied_maximum_inside_a_hit():
-    quantus = import_quantus()
+def test_quantus_calls_any_tied_maximum_inside_a_hit(quantus):
     scores, mask = torch.zeros(2, 9), torch.arange(9).expand(2, 9) == 4
     theirs = quantus.PointingGame(disable_warnings=True).evaluate_batch(a_batch=scores.numpy(), s_batch=mask.numpy())
     assert theirs.tolist() == [True, True]

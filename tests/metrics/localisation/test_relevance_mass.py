@@ -1,7 +1,6 @@
 import pytest
 import torch
 from metrics.evaluations import Pair, Picture, evaluation_of, pictures, rows, with_scores
-from metrics.quantus_oracle import import_quantus
 
 from lightning_explain.metrics import RelevanceMass
 from lightning_explain.metrics.localisation.relevance_mass import relevance_mass
@@ -48,8 +47,7 @@ def test_other_inputs_count_as_outside():
     assert got.tolist() == pytest.approx([s * 41 / 12 for s in shares])
 
 
-def test_quantus_adds_up_signed_numbers_and_leaves_the_range():
-    quantus = import_quantus()
+def test_quantus_adds_up_signed_numbers_and_leaves_the_range(quantus):
     scores = torch.randn(6, 36, generator=torch.Generator().manual_seed(0))
     mask = torch.rand(6, 36, generator=torch.Generator().manual_seed(1)) < 0.4
     oracle = quantus.RelevanceMassAccuracy(disable_warnings=True)

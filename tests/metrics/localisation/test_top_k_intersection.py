@@ -3,7 +3,6 @@ from itertools import pairwise, permutations
 import pytest
 import torch
 from metrics.evaluations import Pair, Picture, evaluation_of, pictures, rows
-from metrics.quantus_oracle import import_quantus
 
 from lightning_explain import Input, ProbeSet, Saliency
 from lightning_explain.metrics import TopKIntersection
@@ -78,8 +77,7 @@ def test_several_inputs_stand_in_one_line():
         assert torch.equal(TopKIntersection(k=0.1).per_sample(evaluation), expected)
 
 
-def test_quantus_agrees_where_there_are_no_ties():
-    quantus = import_quantus()
+def test_quantus_agrees_where_there_are_no_ties(quantus):
     generator = torch.Generator().manual_seed(2)
     scores, mask = torch.randn(9, 40, generator=generator), torch.rand(9, 40, generator=generator) < 0.4
     for influence in (False, True):
