@@ -2,11 +2,17 @@ import numpy as np
 import pytest
 import torch
 from metrics.evaluations import TARGET, Linear, Pair, Picture, evaluation_of, pictures, rows
+from metrics.libraries import oracle
 from torch import nn
 
 from lightning_explain import GradCAM, Input, Layer, ProbeSet, Saliency, explain
 from lightning_explain.metrics import Continuity
 from lightning_explain.metrics.robustness.continuity import absolute_sum, translated
+
+
+@pytest.fixture(scope="module")
+def quantus():
+    return oracle("quantus")
 
 
 def moved_by_hand(x, distance, fill, axis):

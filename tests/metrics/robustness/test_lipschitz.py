@@ -3,12 +3,18 @@ import math
 import pytest
 import torch
 from metrics.evaluations import TARGET, Linear, Pair, Picture, evaluation_of, pictures, rows, with_scores
+from metrics.libraries import oracle
 
 from lightning_explain import GradCAM, Input, Layer, Occlusion, ProbeSet, Saliency, explain
 from lightning_explain.inputs import leaves
 from lightning_explain.metrics import LocalLipschitz, MaxSensitivity
 from lightning_explain.metrics.robustness.lipschitz import lipschitz, steepness
 from lightning_explain.metrics.robustness.noise import Noise, noisy_copies
+
+
+@pytest.fixture(scope="module")
+def quantus():
+    return oracle("quantus")
 
 
 def flat(inputs, i):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from metrics.evaluations import TARGET, Linear, Pair, Picture, evaluation_of, pictures, rows, with_scores
+from metrics.libraries import oracle
 from torch import nn
 
 from lightning_explain import Layer, explain
@@ -18,6 +19,11 @@ from lightning_explain.metrics.robustness.noise import Noise, noisy_copies
 from lightning_explain.metrics.robustness.relative_stability import elementwise_change, predicted
 
 ALL = [RelativeInputStability, RelativeOutputStability, RelativeRepresentationStability]
+
+
+@pytest.fixture(scope="module")
+def quantus():
+    return oracle("quantus")
 
 
 def ratio_norm(after, before, eps):
