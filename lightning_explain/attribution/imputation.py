@@ -41,12 +41,12 @@ def impute(values: Tensor, missing: Tensor) -> Tensor:
         >>> impute(series, torch.tensor([[[False, True, True, False]]])).round(decimals=6).tolist()
         [[[1.0, 2.0, 3.0, 4.0]]]
     """
-    values = values if values.dtype == torch.float64 else values.float()
+    values = (values if values.dtype == torch.float64 else values.float()).masked_fill(missing, 0)
     dims = tuple(range(2, values.ndim))
     gone = missing.to(values)
     there = 1 - gone
     # Around the mean of what is known the solution is small: a constant solves the system without any step.
-    mean = (values * there).sum(dim=dims, keepdim=True) / there.sum(dim=dims, keepdim=True).clamp(min=1)
+    mean = values.sum(dim=dims, keepdim=True) / there.sum(dim=dims, keepdim=True).clamp(min=1)
     known = (values - mean) * there
     weights = _weighted_sum(torch.ones_like(gone[:1]))
 
@@ -87,7 +87,8 @@ def _conjugate_gradients(operator: Callable[[Tensor], Tensor], right: Tensor, di
     direction, power = right.clone(), _power(right, dims)
     enough = TOLERANCE**2 * power
     for step in range(_unknowns(right)):
-        if step % CHECK_EVERY == 0 and bool((power <= enough).all()):
+        # Not "all are small": what is not a number will never be, and nobody waits for it.
+        if step % CHECK_EVERY == 0 and not bool((power > enough).any()):
             break
         image = operator(direction)
         # Systems that are solved exactly have no direction left, and stay as they are.

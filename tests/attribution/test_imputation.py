@@ -6,6 +6,7 @@ import torch
 from scipy.sparse import lil_matrix
 from scipy.sparse.linalg import spsolve
 
+from lightning_explain.attribution import imputation
 from lightning_explain.attribution.imputation import impute
 
 
@@ -59,8 +60,8 @@ def test_one_pixel_has_the_weights_of_the_paper():
 def test_what_stands_in_missing_positions_does_not_matter():
     missing = torch.rand(2, 1, 6, 6) < 0.5
     x = torch.randn(2, 3, 6, 6, dtype=torch.float64)
-    other = torch.where(missing, 1e6, x)
-    torch.testing.assert_close(impute(x, missing), impute(other, missing))
+    for other in (1e6, torch.nan):
+        torch.testing.assert_close(impute(torch.where(missing, other, x), missing), impute(x, missing))
 
 
 def test_a_plane_is_found_again_inside_a_frame():
@@ -100,3 +101,18 @@ def test_low_precision_is_solved_in_float32(dtype):
     found = impute(x, missing)
     assert found.dtype == torch.float32
     torch.testing.assert_close(found, impute(x.float(), missing))
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_what_is_not_finite_is_not_waited_for(monkeypatch, value):
+    calls, weighted_sum = [], imputation._weighted_sum
+    monkeypatch.setattr(imputation, "_weighted_sum", lambda x: calls.append(1) or weighted_sum(x))
+    x = torch.randn(2, 1, 12, 12, dtype=torch.float64)
+    missing = torch.rand(2, 1, 12, 12) < 0.5
+    expected = impute(x[:1], missing[:1])
+    alone = len(calls)
+    x[1, 0, ~missing[1, 0]] = value
+    found = impute(x, missing)
+    torch.testing.assert_close(found[:1], expected, atol=1e-5, rtol=0)
+    assert not bool(found[1].isfinite().all())
+    assert len(calls) == 2 * alone

@@ -1,4 +1,4 @@
-"""Efficient model parameter randomisation: do maps of a random model say less?"""
+"""Efficient model parameter randomisation: are maps of a random model more complex?"""
 
 from __future__ import annotations
 

@@ -82,22 +82,20 @@ def _slots(modules: Iterable[nn.Module]) -> list[tuple[nn.Module, str, nn.Parame
 def _exchanged(model: nn.Module, drawn: Mapping[int, nn.Parameter], renewed: Sequence[nn.Module]) -> Iterator[None]:
     """Put other parameters in the place of those drawn for, by id, and new running statistics into ``renewed``."""
     owned = [slot for slot in _slots(model.modules()) if id(slot[2]) in drawn]
-    statistics = [
-        (module, name, buffer)
-        for module in renewed
-        for name, buffer in module.named_buffers(recurse=False)
-        if name in STATISTICS
-    ]
+    # All buffers are given back: a forward pass may put others in their place.
+    buffers = [(module, name, b) for module in model.modules() for name, b in module.named_buffers(recurse=False)]
+    fresh = {id(module) for module in renewed}
     try:
         for module, name, parameter in owned:
             setattr(module, name, drawn[id(parameter)])
-        for module, name, buffer in statistics:
-            setattr(module, name, torch.full_like(buffer, float(name == "running_var")))
+        for module, name, buffer in buffers:
+            if id(module) in fresh and name in STATISTICS:
+                setattr(module, name, torch.full_like(buffer, float(name == "running_var")))
         yield
     finally:
         for module, name, parameter in owned:
             setattr(module, name, parameter)
-        for module, name, buffer in statistics:
+        for module, name, buffer in buffers:
             setattr(module, name, buffer)
 
 

@@ -53,6 +53,7 @@ def structural_similarity(a: Tensor, b: Tensor) -> Tensor:
         >>> [round(float(structural_similarity(ramp, other)), 2) for other in (5 * ramp, ramp.mT, -ramp)]
         [1.0, 0.6, -0.58]
     """
+    a, b = accurate(a), accurate(b)
     defined = (is_degenerate(a.flatten(1)) + is_degenerate(b.flatten(1))) == 0
     a, b = _intensities(a, b, defined)
     side = min(a.shape[-2:])
@@ -154,7 +155,7 @@ def _picture(space: FeatureSpace) -> tuple[int, int] | None:
 
 
 def _intensities(a: Tensor, b: Tensor, defined: Tensor) -> tuple[Tensor, Tensor]:
-    a, b = (accurate(maps).masked_fill(~column(defined, maps), 1.0) for maps in (a, b))
+    a, b = (maps.masked_fill(~column(defined, maps), 1.0) for maps in (a, b))
     a, b = (maps / column(maps.abs().flatten(1).amax(dim=1), maps) for maps in (a, b))
     signed = column(torch.minimum(a.flatten(1).amin(dim=1), b.flatten(1).amin(dim=1)) < 0, a)
     return torch.where(signed, (a + 1) / 2, a), torch.where(signed, (b + 1) / 2, b)

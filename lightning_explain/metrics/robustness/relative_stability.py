@@ -104,7 +104,8 @@ class RelativeStability(SensitivityMetric):
         problem, explained = evaluation.problem, noisy_explanations(evaluation, self.noise)
         changes = [elementwise_change(point, evaluation.point, self.eps_min) for _, point in explained]
         distances = [norm(displacement(noisy, problem.inputs)) for noisy, _ in explained]
-        counts = self._same_prediction(evaluation) & (torch.stack(distances) > 0)
+        moved = torch.stack(distances) > 0
+        counts = self._same_prediction(evaluation).to(moved.device) & moved
         divisor = torch.stack(list(self.divisors(evaluation))).clamp(min=self.eps_min)
         return worst(torch.stack(changes) / divisor, counts)
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 from metrics.evaluations import TARGET, Pair, Picture, evaluation_of, pictures, rows, with_scores
+from metrics.libraries import oracle
 from scipy.stats import spearmanr
 from torch import nn
 
@@ -21,6 +22,11 @@ EXPECTED = {
     MPRTBottomUp: {"conv": "conv", "conv2": "conv conv2", "head": "conv conv2 head"},
     MPRTIndependent: {"head": "head", "conv2": "conv2", "conv": "conv"},
 }
+
+
+@pytest.fixture(scope="module")
+def quantus():
+    return oracle("quantus")
 
 
 def twin_of(model, layers, random, seed):

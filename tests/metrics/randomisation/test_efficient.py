@@ -4,12 +4,18 @@ import numpy as np
 import pytest
 import torch
 from metrics.evaluations import Picture, evaluation_of, pictures, with_scores
+from metrics.libraries import oracle
 from scipy.stats import entropy
 
 from lightning_explain import GradCAM
 from lightning_explain.metrics import MPRT, EfficientMPRT
 from lightning_explain.metrics.randomisation.efficient import histogram_entropy, relative_rise
 from lightning_explain.metrics.randomisation.parameters import randomised
+
+
+@pytest.fixture(scope="module")
+def quantus():
+    return oracle("quantus")
 
 
 @pytest.mark.parametrize("bins", [2, 7, 100])

@@ -93,3 +93,23 @@ def test_an_exception_gives_everything_back():
     with pytest.raises(RuntimeError, match="broken"), layers_randomised(model, layers, set(layers)):
         raise RuntimeError("broken")
     assert dictionaries(model) == held
+
+
+def test_buffers_that_a_forward_pass_replaces_come_back():
+    class Caching(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(4, 4)
+            self.register_buffer("cache", torch.zeros(1))
+
+        def forward(self, x):
+            self.cache = self.layer.weight.detach().mean()[None]
+            return self.layer(x)
+
+    model = Caching()
+    layers = layers_of(model)
+    cache = model.cache
+    with layers_randomised(model, layers, {"layer"}):
+        model(torch.randn(2, 4))
+        assert model.cache is not cache
+    assert model.cache is cache

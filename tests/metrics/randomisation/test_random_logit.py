@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 from metrics.evaluations import TARGET, Linear, Pair, Picture, evaluation_of, pictures, rows, with_scores
+from metrics.libraries import oracle
 from scipy.stats import spearmanr
 from torch import nn
 from torchmetrics.functional.image import structural_similarity_index_measure
@@ -13,6 +14,11 @@ from lightning_explain import GradCAM, Input, Layer, Neuron, ProbeSet, Saliency,
 from lightning_explain.inputs import leaves
 from lightning_explain.metrics import RandomLogit
 from lightning_explain.metrics.randomisation.random_logit import other_class, structural_similarity
+
+
+@pytest.fixture(scope="module")
+def quantus():
+    return oracle("quantus")
 
 
 def maps(height, width, seed=0):

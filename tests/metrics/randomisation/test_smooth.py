@@ -3,6 +3,7 @@ import warnings
 import pytest
 import torch
 from metrics.evaluations import TARGET, Picture, evaluation_of, pictures, rows, with_scores
+from metrics.libraries import oracle
 from metrics.randomisation.test_cascade import correlation, pixels, twin_of
 from torch import nn
 
@@ -10,6 +11,11 @@ from lightning_explain import Input, Occlusion, ProbeSet, explain
 from lightning_explain.attribution.methods.noise_tunnel import gaussian
 from lightning_explain.metrics import MPRTBottomUp, SmoothMPRT
 from lightning_explain.metrics.layers import parameter_layers
+
+
+@pytest.fixture(scope="module")
+def quantus():
+    return oracle("quantus")
 
 
 def averaged(model, x, method, copies, stdev, seed):

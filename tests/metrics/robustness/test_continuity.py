@@ -1,11 +1,18 @@
+import numpy as np
 import pytest
 import torch
 from metrics.evaluations import TARGET, Linear, Pair, Picture, evaluation_of, pictures, rows
+from metrics.libraries import oracle
 from torch import nn
 
 from lightning_explain import GradCAM, Input, Layer, ProbeSet, Saliency, explain
 from lightning_explain.metrics import Continuity
 from lightning_explain.metrics.robustness.continuity import absolute_sum, translated
+
+
+@pytest.fixture(scope="module")
+def quantus():
+    return oracle("quantus")
 
 
 def moved_by_hand(x, distance, fill, axis):
@@ -161,3 +168,15 @@ def test_distances_are_checked(distances):
 def test_the_dimension_is_checked():
     with pytest.raises(ValueError, match="along counts dimensions from the last, -1, got 2"):
         Continuity(along=2)
+
+
+@pytest.mark.skipif(int(np.__version__.split(".")[0]) < 2, reason="np.NaN is there before NumPy 2")
+def test_quantus_fails_under_numpy_2_where_predictions_may_change(quantus):
+    model, x = Picture().float().eval(), pictures().float().numpy()
+    metric = quantus.Continuity(nr_steps=3, disable_warnings=True, return_nan_when_prediction_changes=True)
+
+    def ours(model, inputs, targets, **_):
+        return inputs.sum(axis=1, keepdims=True)
+
+    with pytest.raises(AttributeError, match=r"`np\.NaN` was removed"):
+        metric(model=model, x_batch=x, y_batch=TARGET.numpy(), a_batch=None, explain_func=ours)

@@ -3,12 +3,18 @@ import math
 import pytest
 import torch
 from metrics.evaluations import TARGET, Linear, Pair, Picture, evaluation_of, pictures, rows, with_scores
+from metrics.libraries import oracle
 
 from lightning_explain import GradCAM, Input, Layer, Occlusion, ProbeSet, Saliency, explain
 from lightning_explain.inputs import leaves
 from lightning_explain.metrics import LocalLipschitz, MaxSensitivity
 from lightning_explain.metrics.robustness.lipschitz import lipschitz, steepness
 from lightning_explain.metrics.robustness.noise import Noise, noisy_copies
+
+
+@pytest.fixture(scope="module")
+def quantus():
+    return oracle("quantus")
 
 
 def flat(inputs, i):
@@ -142,3 +148,13 @@ def test_quantus_agrees_on_the_ratio(quantus):
     norms = {"norm_numerator": distance_euclidean, "norm_denominator": distance_euclidean}
     theirs = lipschitz_constant(a.numpy(), b.numpy(), x.numpy(), y.numpy(), **norms)
     torch.testing.assert_close(lipschitz([((y - x,), (b,))], (a,)), torch.as_tensor(theirs), rtol=1e-6, atol=0)
+
+
+def test_quantus_divides_by_nearly_nothing(quantus):
+    from quantus.functions.similarity_func import distance_euclidean, lipschitz_constant
+
+    x, a, b = (torch.full((1, 2), value, dtype=torch.float64) for value in (0.5, 0.0, 0.5))
+    norms = {"norm_numerator": distance_euclidean, "norm_denominator": distance_euclidean}
+    theirs = lipschitz_constant(a.numpy(), b.numpy(), x.numpy(), x.numpy(), **norms)
+    assert float(theirs[0]) == pytest.approx(0.5**0.5 * 1e10)
+    assert torch.isnan(lipschitz([((x - x,), (b,))], (a,))).all()

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from metrics.evaluations import TARGET, Linear, Pair, Picture, evaluation_of, pictures, rows, with_scores
+from metrics.libraries import oracle
 from torch import nn
 
 from lightning_explain import Layer, explain
@@ -18,6 +19,11 @@ from lightning_explain.metrics.robustness.noise import Noise, noisy_copies
 from lightning_explain.metrics.robustness.relative_stability import elementwise_change, predicted
 
 ALL = [RelativeInputStability, RelativeOutputStability, RelativeRepresentationStability]
+
+
+@pytest.fixture(scope="module")
+def quantus():
+    return oracle("quantus")
 
 
 def ratio_norm(after, before, eps):
@@ -297,3 +303,29 @@ def test_quantus_moves_the_input_upwards_only(quantus):
     metric = quantus.RelativeInputStability(disable_warnings=True)
     noise = metric.perturb_func(arr=np.zeros((2, 1000)), indices=np.tile(np.arange(1000), (2, 1)))
     assert 0.02 <= noise.min() < noise.max() <= 0.2
+
+
+def test_quantus_drops_the_sample_for_one_copy_that_flips(quantus):
+    class Threshold(nn.Module):
+        def forward(self, x):
+            x = x.flatten(1)[:, :1]
+            return torch.cat([x, torch.full_like(x, 1.1)], dim=1)
+
+    def square(model, inputs, targets, **_):
+        return inputs**2
+
+    metric = quantus.RelativeInputStability(nr_samples=30, disable_warnings=True)
+    x = np.ones((2, 1, 2, 2), dtype=np.float32)
+    x[1] = 9.0  # far away from the threshold
+    state = np.random.get_state()
+    np.random.seed(0)
+    theirs = metric(model=Threshold().eval(), x_batch=x, y_batch=np.array([1, 0]), a_batch=x**2, explain_func=square)
+    np.random.set_state(state)
+    assert np.isnan(theirs).tolist() == [True, False]
+    near = torch.ones(2, 1, dtype=torch.float64)
+    near[1] = 0.5  # noise in units of 0.25: some copies of the first go above the threshold, most do not
+    with evaluation_of(Threshold(), near, "input_x_gradient", target=0) as evaluation:
+        got = RelativeInputStability(copies=30, radius=0.8).per_sample(evaluation)
+    copies = [float(copy[0]) for copy in noisy_copies(near, Noise(30, 0.8, 0))]
+    assert min(copies) < 1.1 < max(copies)
+    torch.testing.assert_close(got, torch.ones(2, dtype=torch.float64))
