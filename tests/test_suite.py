@@ -12,6 +12,7 @@ from torch import nn
 from lightning_explain import METRICS, GradCAM, Input, IntegratedGradients, Layer, Neuron, ProbeSet, Saliency
 from lightning_explain.attribution.budget import RowBudget
 from lightning_explain.attribution.engine import explain
+from lightning_explain.defaults import default_metrics
 from lightning_explain.metrics import (
     CompletenessGap,
     DegenerateRate,
@@ -20,12 +21,15 @@ from lightning_explain.metrics import (
     RelevanceMass,
     RelevanceRank,
 )
+from lightning_explain.metrics.localisation.region import RegionMetric
 from lightning_explain.metrics.randomisation.parameters import randomised
+from lightning_explain.metrics.robustness.sensitivity import SensitivityMetric
 from lightning_explain.suite import Suite
 
 N = 5
 LABEL = torch.tensor([0, 1, 2, 1, 0])
-FAITHFUL = ("deletion_auc", "insertion_auc", "srg", "infidelity")
+FAITHFUL = tuple(name for name, metric in METRICS.items() if metric.yardstick and not issubclass(metric, RegionMetric))
+REGIONAL = tuple(name for name, metric in METRICS.items() if metric.yardstick and issubclass(metric, RegionMetric))
 METHODS = ("saliency", "integrated_gradients", "grad_cam")
 ANY = tuple(name for name in METRICS if name not in {"completeness", "completeness_gap"})
 """Metrics that score every method at the input."""
@@ -132,8 +136,9 @@ def test_the_names_promised_are_those_that_come():
     assert "attribution/saliency/completeness_gap" not in names
     assert "attribution/grad_cam@conv2/relevance_mass" in names
     assert "attribution/input_x_gradient@conv/relevance_mass" not in names
-    assert {n for n in names if "/random" in n} == {
-        f"attribution/{where}/{metric}" for where in ("random", "random@conv") for metric in FAITHFUL
+    lines = [f"random@conv/{metric}" for metric in FAITHFUL] + [f"random/{metric}" for metric in (*FAITHFUL, *REGIONAL)]
+    assert {n for n in names if "/random" in n and "/random_logit" not in n} == {
+        f"attribution/{line}" for line in lines
     }
     assert {entry.name for entry in suite.run(model).explained} == {e.name for e in suite.explainers}
 
@@ -148,8 +153,9 @@ def test_every_score_knows_the_random_line_of_its_place():
     assert lines["a/input_x_gradient@conv/infidelity"] == "a/random@conv/infidelity"
     assert lines["a/saliency@conv2[1,2,2]/srg"] == "a/random@conv2[1,2,2]/srg"
     names = set(suite.score_names("a"))
-    assert set(lines) == {n for n in names if n.rpartition("/")[2] in FAITHFUL and "/random" not in n}
-    assert set(lines.values()) == {n for n in names if "/random" in n}
+    yardsticks = {n for n in names if n.startswith("a/random")}
+    assert set(lines) == {n for n in names if n.rpartition("/")[2] in {*FAITHFUL, *REGIONAL}} - yardsticks
+    assert set(lines.values()) == yardsticks
 
 
 def test_directions_are_those_of_the_scores():
@@ -281,7 +287,7 @@ def test_coarse_maps_come_to_the_input():
     assert cam.name == "grad_cam@conv2"
     assert cam.maps.shape == (N, 64)
     assert cam.attribution.place == Input()
-    assert {name for name in suite.score_names("a") if "random" in name} == {"a/random/srg"}
+    assert {n for n in suite.score_names("a") if "random" in n} == {"a/random/srg", "a/random/relevance_mass"}
 
 
 def test_coarse_maps_beside_a_table_come_to_the_picture():
@@ -395,70 +401,111 @@ def test_similarity_is_that_with_the_model_randomised_by_hand():
 STEPS, REMOVALS, POINTS = 4, 64, 15  # integrated gradients; random removals; inner points of a curve
 METHOD = {"saliency": 1, "integrated_gradients": STEPS, "grad_cam": 2}
 """Rows of the method alone: Grad-CAM first asks what the layer holds."""
-EXPLAIN = {"saliency": 1, "integrated_gradients": 1 + 2, "grad_cam": 1}
-"""Rows around it: the outputs; for a complete method the score at both ends."""
-SHARED = {"infidelity": REMOVALS + 1, "deletion_auc": 2, "insertion_auc": 2, "srg": 2}
-"""Rows of a metric for all methods at a place, and the yardstick."""
-OWN = {
-    "completeness_gap": lambda _: 0,
-    "degenerate_rate": lambda _: 0,
-    "drift": lambda _: 0,
-    "relevance_mass": lambda _: 0,
-    "relevance_rank": lambda _: 0,
-    "infidelity": lambda _: 0,
-    "deletion_auc": lambda _: 2 * POINTS,
-    "insertion_auc": lambda _: 2 * POINTS,
-    "srg": lambda _: 2 * POINTS,
-    "max_sensitivity": lambda m: 4 * METHOD[m] + (METHOD[m] if m == "grad_cam" else 0),
-    "mprt": lambda m: METHOD[m] + EXPLAIN[m],
+EXPLAIN = {"saliency": 0, "integrated_gradients": 1, "grad_cam": 0}
+"""Rows around it: for a complete method the score at the baseline."""
+COPIES, CELLS, PATCHES, SEGMENTS, SHIFTS, LAYERS = 3, 36, 4, 64, 4, 4
+CURVES = dict.fromkeys(("deletion_auc", "insertion_auc", "monotonicity", "pixel_flipping"), POINTS) | {
+    "srg": 2 * POINTS,
+    "comprehensiveness": 5,
+    "sufficiency": 5,
+    "region_perturbation": PATCHES - 1,
+    "selectivity": PATCHES - 1,
+    "irof": SEGMENTS - 1,
+    "road": 7,
+    "average_drop": 1,
+    "increase_in_confidence": 1,
 }
-"""Rows of a metric for one more method; those of mprt once in a run."""
+"""Rows of a metric for each method, and for random attributions."""
+ENDS = CURVES.keys() - {"comprehensiveness", "sufficiency", "road", "average_drop", "increase_in_confidence"}
+"""Those that ask once for each place what a curve shows at the baseline."""
+SHARED = {
+    "infidelity": REMOVALS,
+    "faithfulness_correlation": REMOVALS,
+    "sensitivity_n": 100,
+    "faithfulness_estimate": CELLS,
+    "non_sensitivity": CELLS,
+    "monotonicity_correlation": 8 * CELLS,
+}
+"""Rows of a metric for all methods at a place, and the yardstick."""
+EXPLAINS = dict.fromkeys(("input_invariance", "random_logit"), 1) | {
+    "max_sensitivity": COPIES,
+    "average_sensitivity": COPIES,
+    "local_lipschitz": COPIES,
+    "relative_input_stability": COPIES,
+    "relative_output_stability": COPIES,
+    "relative_representation_stability": COPIES,
+    "continuity": SHIFTS,
+    "mprt_top_down": LAYERS,
+    "mprt_bottom_up": LAYERS,
+    "mprt_independent": LAYERS,
+    "smooth_mprt": 8 * (LAYERS + 1),
+}
+"""How often a metric explains something else, for each method."""
+PLACES = dict.fromkeys(("mprt_top_down", "mprt_bottom_up", "mprt_independent", "smooth_mprt"), 1 / N) | {
+    "relative_input_stability": COPIES,
+    "relative_output_stability": COPIES,
+    "relative_representation_stability": 2 * COPIES + 1 + 1 / N,
+}
+"""Rows of a metric for each place at which methods work: noisy outputs, one row to see the order of the layers."""
+ONCE = {"mprt", "efficient_mprt"}
+"""Those that explain the model with random parameters, once in a run."""
 
 
-def rows_of(model, methods, metrics):
+def rows_of(model, methods, metrics, runs=1):
+    """Rows for each sample of the last of some runs."""
     specs = [IntegratedGradients(STEPS) if m == "integrated_gradients" else m for m in methods]
     suite = suite_of(model, specs, metrics)
-    with counted_rows(model) as (rows, _):
-        suite.run(model)
-    assert sum(rows) % N == 0
-    return sum(rows) // N
+    for _ in range(runs):
+        with counted_rows(model) as (rows, _):
+            suite.run(model)
+    return sum(rows) / N
+
+
+def explaining(methods):
+    return 1 + sum(METHOD[m] + EXPLAIN[m] for m in methods)  # the outputs, for all
 
 
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("methods", [("integrated_gradients",), ("saliency", "integrated_gradients", "grad_cam")])
 def test_a_metric_costs_the_rows_that_the_documentation_says(metric, methods):
-    """For each sample: 2 for the suite, then method by method, and what methods share only once."""
-    applying = methods if metric != "completeness_gap" else ("integrated_gradients",)
-    expected = 2 + sum(METHOD[m] + EXPLAIN[m] for m in methods) + SHARED.get(metric, 0)
-    expected += sum(OWN[metric](m) for m in applying)
-    expected += 2 * POINTS if metric in {"deletion_auc", "insertion_auc", "srg"} else 0  # of the yardstick
-    assert rows_of(made(), methods, [metric]) == expected
+    """For each sample: method by method, random attributions, and what they share only once."""
+    expected = explaining(methods) + SHARED.get(metric, 0) + (metric in ENDS)
+    expected += CURVES.get(metric, 0) * (len(methods) + 1)
+    expected += EXPLAINS.get(metric, 0) * sum(METHOD[m] for m in methods)
+    expected += PLACES.get(metric, 0) * len({m == "grad_cam" for m in methods})
+    # Of five samples one has no second picture of its class, for a mosaic.
+    expected += 0.8 * sum(METHOD[m] + EXPLAIN[m] + 1 for m in methods) if metric == "focus" else 0
+    assert rows_of(made(), methods, [metric], runs=2) == pytest.approx(expected)
+    once = sum(METHOD[m] + EXPLAIN[m] + 1 for m in methods) if metric in ONCE else 0
+    assert rows_of(made(), methods, [metric]) == pytest.approx(expected + once)
 
 
 def test_curves_and_removals_are_shared_between_metrics():
     one = rows_of(made(), ["saliency"], ["srg"])
-    assert rows_of(made(), ["saliency"], ["srg", "deletion_auc", "insertion_auc"]) == one
-    both = rows_of(made(), ["saliency", "integrated_gradients"], ["infidelity"])
-    assert (
-        both - rows_of(made(), ["saliency"], ["infidelity"])
-        == METHOD["integrated_gradients"] + EXPLAIN["integrated_gradients"]
-    )
+    curves = ["srg", "deletion_auc", "insertion_auc", "pixel_flipping", "monotonicity"]
+    assert rows_of(made(), ["saliency"], curves) == one
+    sets = rows_of(made(), ["saliency", "integrated_gradients"], ["infidelity", "faithfulness_correlation"])
+    assert sets == explaining(["saliency", "integrated_gradients"]) + REMOVALS
+    alone = rows_of(made(), ["saliency"], ["faithfulness_estimate", "non_sensitivity"])
+    assert alone == explaining(["saliency"]) + CELLS
+    noisy = ["max_sensitivity", "average_sensitivity", "local_lipschitz", "relative_input_stability"]
+    assert rows_of(made(), ["saliency"], noisy) == explaining(["saliency"]) + COPIES * (1 + 1)
 
 
 def test_the_default_suite_costs_what_the_documentation_says():
     model = made()
-    suite = suite_of(model)
-    for expected in (371 + 40, 371, 371):  # the random model is explained once
+    suite = suite_of(model, metrics=default_metrics(masked(), METHODS))
+    for expected in (327 + 39, 327, 327):  # the random model is explained once
         with counted_rows(model) as (rows, _):
             suite.run(model)
         assert sum(rows) == expected * N
 
 
-@pytest.mark.parametrize(("metric", "shared"), [("infidelity", 65 + 2), ("srg", 2 * POINTS + 2 + 4)])
-def test_a_layer_is_looked_up_once_more_for_its_removals(metric, shared):
+@pytest.mark.parametrize(("metric", "shared"), [("infidelity", 64 + 2), ("srg", 2 * 2 * POINTS + 2 + 1)])
+def test_a_layer_is_looked_up_for_its_removals(metric, shared):
+    """What it holds at the sample and at the baseline; the method asks for the first too."""
     model = made()
-    expected = 2 + 3 + shared + (2 * POINTS if metric == "srg" else 0)
-    assert rows_of(model, ["saliency@conv"], [metric]) == expected
+    assert rows_of(model, ["saliency@conv"], [metric]) == explaining(["saliency"]) + shared
 
 
 # --- trouble
@@ -474,10 +521,11 @@ class Broken(Net):
 def test_a_model_that_gives_nan_is_reported_and_does_not_crash():
     model = Broken()
     scores = suite_of(model).run(model).scores("a")
+    untouched = {f"a/random/{metric}" for metric in REGIONAL}  # random maps and a mask: no model takes part
     for name, score in scores.items():
         if name.endswith("degenerate_rate"):
             assert (score.mean, score.n) == (1, N), name
-        else:
+        elif name not in untouched:
             assert math.isnan(score.mean), name
             assert (score.n, score.undefined) == (0, N), name
             assert all(math.isnan(v) for v in score.per_sample), name
@@ -492,7 +540,8 @@ def test_a_model_whose_weights_have_become_nan():
         model.conv.weight.fill_(torch.nan)
     scores = suite.run(model, previous=before).scores("a")
     assert scores["a/saliency/degenerate_rate"].mean == 1
-    assert all(math.isnan(s.mean) for name, s in scores.items() if not name.endswith("degenerate_rate"))
+    seen = {name: s.mean for name, s in scores.items() if name.rpartition("/")[2] not in {"degenerate_rate", *REGIONAL}}
+    assert all(map(math.isnan, seen.values())), seen
 
 
 def test_dead_maps_are_counted_and_left_out():
@@ -600,13 +649,14 @@ def test_the_seed_decides_what_is_random():
     one, other = (suite_of(model, ["saliency"], ANY, seed=seed).run(model).scores("a") for seed in (0, 1))
     for name in ("a/random/srg", "a/saliency/infidelity", "a/saliency/mprt"):
         assert one[name].per_sample != other[name].per_sample
-    assert one["a/saliency/srg"] == other["a/saliency/srg"]
+    assert one["a/saliency/srg"].per_sample == other["a/saliency/srg"].per_sample
 
 
 def test_samples_are_scored_one_by_one():
     """A sample's score does not depend on the others, but for noise and shifts in its units, and mosaics."""
     model = made()
-    of_the_probe_set = {"max_sensitivity", "average_sensitivity", "input_invariance", "focus"}
+    noisy = {name for name, metric in METRICS.items() if issubclass(metric, SensitivityMetric)}
+    of_the_probe_set = {"input_invariance", "focus", *noisy}
     metrics = [m for m in METRICS if m not in {"drift", "drift_from_best", *of_the_probe_set}]
     whole = suite_of(model, metrics=metrics).run(model).scores("a")
     part = ProbeSet.from_tensors(images()[:3], label=LABEL[:3], mask=masked().mask[:3])

@@ -67,7 +67,8 @@ def select(outputs: Tensor, target: Tensor | None, readout: Readout = "raw") -> 
     index = (torch.arange(outputs.shape[0], device=outputs.device), *target.unbind(dim=1))
     if readout == "top":
         highest = outputs.argmax(dim=1, keepdim=True)
-        outputs = torch.zeros_like(outputs).scatter_(1, highest, 1.0)
+        finite = torch.isfinite(outputs).all(dim=1, keepdim=True)  # of NaN there is no highest
+        outputs = torch.zeros_like(outputs).scatter_(1, highest, 1.0).where(finite, torch.nan)
     return outputs[index]
 
 

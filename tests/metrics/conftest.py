@@ -1,7 +1,7 @@
 from contextlib import contextmanager
 
 import pytest
-from metrics.oracles import quantus_or_skip
+from metrics.oracles import oracle
 
 
 @pytest.fixture
@@ -33,4 +33,4 @@ def count_rows():
 @pytest.fixture(scope="session")
 def quantus():
     """An oracle, where its metrics are sound; skips where it cannot be imported."""
-    return quantus_or_skip()
+    return oracle("quantus")

@@ -1,5 +1,6 @@
-"""Quantus, where its metrics are sound, and where they are not."""
+"""Other libraries as oracles: where they can be imported, and where they are sound."""
 
+import importlib
 import sys
 import warnings
 
@@ -7,20 +8,22 @@ import numpy as np
 import pytest
 
 
-def quantus_or_skip():
-    """Quantus, without the optional zennit, whose own imports may fail; skips where it cannot be imported."""
-    known = {name: sys.modules[name] for name in ("zennit",) if name in sys.modules}
+def oracle(name):
+    """Import a library, or skip the test: what it imports may fail in ways of its own.
+
+    Quantus imports zennit where that is installed, whose own imports may fail; it can do without.
+    """
+    known = {module: sys.modules[module] for module in ("zennit",) if module in sys.modules}
     sys.modules["zennit"] = None
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            import quantus
+            return importlib.import_module(name)
     except Exception as error:  # noqa: BLE001  (an oracle that cannot be imported is no oracle, whatever the reason)
-        pytest.skip(f"Quantus cannot be imported: {error!r}")
+        pytest.skip(f"{name} cannot be imported: {error!r}")
     finally:
         del sys.modules["zennit"]
         sys.modules.update(known)
-    return quantus
 
 
 def quantus_scores(metric, model, inputs, target, attribution):

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 from metrics.evaluations import TARGET, Pair, Picture, evaluation_of, pictures, rows, with_scores
-from metrics.libraries import oracle
+from metrics.oracles import oracle
 from scipy.stats import spearmanr
 from torch import nn
 

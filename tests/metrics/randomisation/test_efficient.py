@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from metrics.evaluations import Picture, evaluation_of, pictures, with_scores
-from metrics.libraries import oracle
+from metrics.oracles import oracle
 from scipy.stats import entropy
 
 from lightning_explain import GradCAM

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 from metrics.evaluations import TARGET, Linear, Pair, Picture, evaluation_of, pictures, rows, with_scores
-from metrics.libraries import oracle
+from metrics.oracles import oracle
 from scipy.stats import spearmanr
 from torch import nn
 from torchmetrics.functional.image import structural_similarity_index_measure

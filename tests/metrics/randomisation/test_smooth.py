@@ -3,7 +3,7 @@ import warnings
 import pytest
 import torch
 from metrics.evaluations import TARGET, Picture, evaluation_of, pictures, rows, with_scores
-from metrics.libraries import oracle
+from metrics.oracles import oracle
 from metrics.randomisation.test_cascade import correlation, pixels, twin_of
 from torch import nn
 

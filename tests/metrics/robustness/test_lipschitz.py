@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 from metrics.evaluations import TARGET, Linear, Pair, Picture, evaluation_of, pictures, rows, with_scores
-from metrics.libraries import oracle
+from metrics.oracles import oracle
 
 from lightning_explain import GradCAM, Input, Layer, Occlusion, ProbeSet, Saliency, explain
 from lightning_explain.inputs import leaves

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from metrics.evaluations import TARGET, Linear, Pair, Picture, evaluation_of, pictures, rows, with_scores
-from metrics.libraries import oracle
+from metrics.oracles import oracle
 from torch import nn
 
 from lightning_explain import Layer, explain
