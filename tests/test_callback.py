@@ -547,16 +547,17 @@ def test_how_far_methods_agree_is_written_as_a_table(tmp_path):
     assert "| saliency | 1.00 |" in written
 
 
-def test_every_score_knows_its_yardstick(tmp_path):
-    watched = monitor(
-        methods=["saliency", "grad_cam@net.conv2", "input_x_gradient@net.conv1"], metrics=["srg", "drift"]
-    )
+def test_classes_have_the_random_line_of_all_samples(tmp_path):
+    watched = monitor(methods=["saliency"], metrics=["srg", "drift"], per_class=True)
     trainer, module = runs.fit(tmp_path, watched, max_epochs=1)
-    assert watched.yardstick_of("attribution/saliency/srg") == "attribution/random/srg"
-    assert watched.yardstick_of("attribution/grad_cam@net.conv2/srg") == "attribution/random/srg"
-    assert watched.yardstick_of("attribution/input_x_gradient@net.conv1/srg") == "attribution/random@net.conv1/srg"
-    assert watched.yardstick_of("attribution/saliency/drift") is None
-    assert "attribution/random@net.conv1/srg" in watched.score_names(trainer, module)
+    lines, directions = watched.yardsticks(trainer, module), watched.directions(trainer, module)
+    assert lines == {
+        "attribution/saliency/srg": "attribution/random/srg",
+        **{f"attribution/saliency/srg/class_{c}": "attribution/random/srg" for c in range(3)},
+    }
+    assert directions["attribution/saliency/srg/class_1"] is True
+    assert directions["attribution/saliency/drift/class_1"] is None
+    assert set(directions) == set(watched.score_names(trainer, module))
 
 
 def test_the_checkpoint_says_of_which_class_it_is(tmp_path):
