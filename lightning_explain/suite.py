@@ -193,6 +193,7 @@ class Suite:
             baseline=probe.baseline,
             label=probe.label,
             forward=self.forward,
+            feature_mask=probe.feature_mask,
             budget=self.budget,
         )
 

@@ -26,6 +26,8 @@ class Attribution:
             baseline), for complete methods; its size says how far to trust them, 0 is exact.
         span: The score - score at the baseline (n,), for complete methods: the scale of ``delta``.
         keyed: Whether the inputs were a dict.
+        coefficients: The attributions of the features (n, F), for methods that perturb features: those of the
+            feature mask in the order of their ids, or else of positions.
     """
 
     point: Point = field(repr=False)
@@ -37,6 +39,7 @@ class Attribution:
     delta: Tensor | None = field(default=None, repr=False)
     span: Tensor | None = field(default=None, repr=False)
     keyed: bool = False
+    coefficients: Tensor | None = field(default=None, repr=False)
 
     @property
     def values(self) -> Inputs:

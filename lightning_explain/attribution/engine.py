@@ -49,12 +49,15 @@ class Explainer:
         return self.method.coarse and isinstance(self.place, Layer)
 
     def at_place(self, problem: Problem) -> Problem:
-        """The same problem at this place.
+        """The same problem at this place; a feature mask is of one variable, and stays behind where that changes.
 
         Returns:
             The problem.
         """
-        return replace(problem, place=self.place)
+        if problem.place == self.place:
+            return problem
+        moved = isinstance(problem.place, Layer) or isinstance(self.place, Layer)
+        return replace(problem, place=self.place, feature_mask=None if moved else problem.feature_mask)
 
     def __call__(self, problem: Problem) -> Attribution:
         """Explain the samples of ``problem``, at this explainer's place.
@@ -64,7 +67,8 @@ class Explainer:
         """
         problem = self.at_place(problem)
         point = tuple(leaf.detach() for leaf in self.method(problem))
-        delta, span = self._delta(problem, point)
+        coefficients = problem.features.collect(point) if self.method.per_feature else None
+        delta, span = self._delta(problem, point if coefficients is None else (coefficients,))
         attribution = Attribution(
             point=point,
             names=self.place.names(problem),
@@ -75,6 +79,7 @@ class Explainer:
             delta=delta,
             span=span,
             keyed=isinstance(problem.inputs, Mapping) and not isinstance(self.place, Layer),
+            coefficients=coefficients,
         )
         return _upsampled(attribution, problem) if self.coarse else attribution
 
@@ -95,6 +100,7 @@ def explain(  # noqa: PLR0913  (the whole question in one call)
     *,
     baseline: Baseline = "zeros",
     label: Tensor | None = None,
+    feature_mask: Inputs | None = None,
     forward: Forward = call,
     max_rows: int | None = None,
 ) -> Attribution:
@@ -111,6 +117,9 @@ def explain(  # noqa: PLR0913  (the whole question in one call)
             sample), an index, or indices for each sample. It plays no part where a neuron is explained.
         baseline: ``"zeros"``, ``"mean"``, ``"blur"``, a number, or tensors like the inputs.
         label: Class labels (n,), for ``target="label"``.
+        feature_mask: Which elements of the place's variable are perturbed as one: integers, in the structure of
+            ``Attribution.values`` (see :func:`~lightning_explain.feature_mask.match`); None: those of a
+            position, whatever its channel. It plays no part in methods that do not perturb features.
         forward: How to call the model, ``(model, inputs) -> outputs``.
         max_rows: The most rows that go through the model at once; None: chosen by measurement.
 
@@ -139,7 +148,11 @@ def explain(  # noqa: PLR0913  (the whole question in one call)
             forward=forward,
             budget=RowBudget(max_rows),
         )
-        return explainer(method, problem, place)(problem)
+        chosen = explainer(method, problem, place)
+        problem = replace(chosen.at_place(problem), feature_mask=feature_mask)
+        if feature_mask is not None:
+            problem.features  # noqa: B018  (a mask that does not fit is refused, also where it plays no part)
+        return chosen(problem)
 
 
 def pose(
@@ -150,9 +163,12 @@ def pose(
     baseline: Baseline = "zeros",
     label: Tensor | None = None,
     forward: Forward = call,
+    feature_mask: Inputs | None = None,
     budget: RowBudget | None = None,
 ) -> Problem:
     """Bring samples to the model's device and resolve their target (None: there is none) and baseline.
+
+    A feature mask is one of the inputs.
 
     Returns:
         The problem, at the input.
@@ -172,6 +188,7 @@ def pose(
         target=None,
         forward=forward,
         budget=budget or RowBudget(),
+        feature_mask=feature_mask,
     )
     return problem if target is None else replace(problem, target=resolve_target(target, outputs(problem), label))
 

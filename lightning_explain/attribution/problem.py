@@ -11,9 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from lightning_explain.attribution.budget import RowBudget
+from lightning_explain.attribution.features import Features
 from lightning_explain.attribution.model import Forward, call
 from lightning_explain.attribution.place import Input, Place
 from lightning_explain.attribution.target import Readout
+from lightning_explain.feature_mask import select as select_mask
 from lightning_explain.inputs import Inputs, Point, batch_size, column, is_continuous, leaves, take
 
 Points: TypeAlias = Callable[[Tensor, Tensor], Point]
@@ -33,6 +35,8 @@ class Problem:
         readout: How the explained number is read from the output.
         forward: How the model is called.
         budget: How many rows go through the model at once.
+        feature_mask: Which elements of the variable are perturbed as one (see
+            :func:`~lightning_explain.feature_mask.match`); None: those of a position, whatever its channel.
     """
 
     model: nn.Module
@@ -43,6 +47,7 @@ class Problem:
     readout: Readout = "raw"
     forward: Forward = call
     budget: RowBudget = field(default_factory=RowBudget)
+    feature_mask: Inputs | None = None
 
     @property
     def samples(self) -> int:
@@ -77,6 +82,11 @@ class Problem:
         return tuple(z - z0 for z, z0 in zip(self.z, self.z0, strict=True))
 
     @cached_property
+    def features(self) -> Features:
+        """What is perturbed as one."""
+        return Features.of(self.z, self.place.channel_dim, self.feature_mask, self.place.names(self))
+
+    @cached_property
     def value(self) -> Tensor:
         """The score at the inputs, (n,)."""
         return self.values(1, lambda rows, _: _pick(self.z, rows))[:, 0]
@@ -93,7 +103,9 @@ class Problem:
             A problem of ``len(rows)`` samples.
         """
         target = None if self.target is None else self.target.index_select(0, rows)
-        return replace(self, inputs=take(self.inputs, rows), baseline=take(self.baseline, rows), target=target)
+        mask = None if self.feature_mask is None else select_mask(self.feature_mask, rows, self.samples)
+        part = replace(self, inputs=take(self.inputs, rows), baseline=take(self.baseline, rows), target=target)
+        return part if mask is None else replace(part, feature_mask=mask)
 
     def with_inputs(self, inputs: Inputs) -> Problem:
         """The same problem, target and baseline, for other inputs.
