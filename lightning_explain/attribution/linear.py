@@ -12,7 +12,7 @@ from lightning_explain.randomness import stream
 ELEMENTS_AT_ONCE = 2**24
 MOST_ITERATIONS = 5000
 ITERATIONS_BETWEEN_CHECKS = 10
-TOLERANCE = 1e-10
+TOLERANCE = 1e-12
 POWER_ITERATIONS = 30
 SAFETY = 1.25
 
@@ -58,7 +58,7 @@ def lasso(design: Tensor, y: Tensor, weights: Tensor, alpha: Tensor) -> Tensor:
     .. math:: \min_{\beta, b} \tfrac12 \sum_k w_k (y_k - b - x_k^\top \beta)^2 + \alpha \|\beta\|_1
 
     Memory is that of the arguments: no matrix is made for each sample. Steps end when the gradient meets the
-    conditions of the minimum to 1e-10 of its size at zero.
+    conditions of the minimum to 1e-12 of its size at zero.
 
     A. Beck, M. Teboulle: A Fast Iterative Shrinkage-Thresholding Algorithm. SIAM J. Imaging Sciences 2, 2009;
     restarted as in B. O'Donoghue, E. Candès: Adaptive Restart for Accelerated Gradient Schemes. arXiv:1204.3982, 2012.

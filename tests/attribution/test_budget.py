@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from cases import few_features
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
@@ -233,7 +234,10 @@ PLACES = (Input(), Layer("conv1"), Neuron("conv2", (0, 1, 1)))
 def test_no_more_rows_at_once_than_asked_for(name: str, place: Place) -> None:
     model, rows = Net(), []
     model.register_forward_pre_hook(lambda _model, args: rows.append(len(args[0])))
-    explain(model, torch.randn(5, 2, 6, 6), name, place, target=1, max_rows=3)
+    x = torch.randn(5, 2, 6, 6)
+    mask = few_features(model, x, place)
+    rows.clear()
+    explain(model, x, name, place, target=1, max_rows=3, feature_mask=mask)
     assert max(rows) <= 3
     assert sum(rows) >= 5
 
@@ -241,7 +245,11 @@ def test_no_more_rows_at_once_than_asked_for(name: str, place: Place) -> None:
 @pytest.mark.parametrize("name", METHODS)
 def test_running_out_of_memory_changes_nothing_but_the_chunks(name: str) -> None:
     model, x = Net().double(), torch.randn(5, 2, 6, 6, dtype=torch.float64)
-    expected = [explain(model, x, name, place, target=1).point for place in PLACES]
+    masks = [few_features(model, x, place) for place in PLACES]
+    expected = [
+        explain(model, x, name, place, target=1, feature_mask=mask).point
+        for place, mask in zip(PLACES, masks, strict=True)
+    ]
     failures: list[int] = []
 
     def small(_model: nn.Module, args: tuple[Tensor]) -> None:
@@ -250,8 +258,8 @@ def test_running_out_of_memory_changes_nothing_but_the_chunks(name: str) -> None
             raise torch.OutOfMemoryError("CUDA out of memory.")
 
     model.register_forward_pre_hook(small)
-    for place, values in zip(PLACES, expected, strict=True):
-        found = explain(model, x, name, place, target=1).point
+    for place, mask, values in zip(PLACES, masks, expected, strict=True):
+        found = explain(model, x, name, place, target=1, feature_mask=mask).point
         torch.testing.assert_close(found, values, rtol=0, atol=1e-12)
     assert failures
 

@@ -72,7 +72,8 @@ class KernelShap(Method):
     def _coalitions(self, count: int) -> tuple[Tensor, Tensor]:
         if 2**count <= self.n_samples:
             every = bits(torch.arange(1, 2**count - 1), count)
-            weights = torch.tensor([1 / (comb(count, k) * k * (count - k)) for k in range(1, count)])
+            kernel = [1 / (comb(count, size) * size * (count - size)) for size in range(1, count)]
+            weights = torch.tensor(kernel, dtype=torch.float64)
             return every, weights[every.sum(dim=1) - 1]
         drawn = draw(count, self.n_samples - 2, self.seed)
         coalitions, times = drawn.unique(dim=0, return_counts=True)
