@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from lightning_explain.attribution.attribution import Attribution as Attribution
+    from lightning_explain.attribution.dataset import DatasetAttribution as DatasetAttribution
+    from lightning_explain.attribution.dataset import explain_dataset as explain_dataset
     from lightning_explain.attribution.engine import explain as explain
     from lightning_explain.attribution.methods import METHODS as METHODS
     from lightning_explain.attribution.methods import RISE as RISE
@@ -44,6 +46,7 @@ _MODULES = {
     "AttributionCheckpoint": "checkpoint",
     "AttributionMonitor": "callback",
     "AttributionStopping": "stopping",
+    "DatasetAttribution": "attribution.dataset",
     "FeatureAblation": "attribution.methods",
     "FeaturePermutation": "attribution.methods",
     "GradCAM": "attribution.methods",
@@ -67,6 +70,7 @@ _MODULES = {
     "SmoothGradSquared": "attribution.methods",
     "VarGrad": "attribution.methods",
     "explain": "attribution.engine",
+    "explain_dataset": "attribution.dataset",
 }
 
 __all__ = [*_MODULES]
