@@ -14,12 +14,15 @@ from torch.utils._pytree import tree_leaves
 
 from lightning_explain import (
     METHODS,
+    RISE,
+    FeaturePermutation,
     GradCAM,
     Input,
     IntegratedGradients,
     Layer,
     Neuron,
     Occlusion,
+    ShapleySampling,
     SmoothGrad,
     VarGrad,
     explain,
@@ -292,11 +295,12 @@ class Live(TorchDispatchMode):
         self.now -= size
 
 
-def peak(method: Method, place: Place) -> int:
+def peak(method: Method, place: Place, *, few: bool = False) -> int:
     model, x = Net(), torch.randn(8, 2, 16, 16)
+    mask = few_features(model, x, place) if few else None
     gc.collect()
     with Live() as live:
-        explain(model, x, method, place, target=1, max_rows=8)
+        explain(model, x, method, place, target=1, max_rows=8, feature_mask=mask)
     assert live.peak > x.numel() * 4
     return live.peak
 
@@ -317,4 +321,23 @@ def peak(method: Method, place: Place) -> int:
 )
 def test_memory_does_not_grow_with_the_work(little: Method, much: Method, place: Place) -> None:
     small, large = peak(little, place), peak(much, place)
+    assert large < 1.1 * small, f"{large} bytes for {much}, {small} for {little}"
+
+
+@pytest.mark.parametrize("place", PLACES, ids=str)
+@pytest.mark.parametrize(
+    ("little", "much"),
+    [
+        (FeaturePermutation(2), FeaturePermutation(20)),
+        (ShapleySampling(2), ShapleySampling(20)),
+        (RISE(20), RISE(200)),
+    ],
+    ids=["permutation", "shapley_sampling", "rise"],
+)
+def test_memory_does_not_grow_with_the_draws(
+    little: Method, much: Method, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lightning_explain.attribution.coalitions.ROWS_IN_A_BLOCK", 64)
+    few = not isinstance(little, RISE)
+    small, large = peak(little, place, few=few), peak(much, place, few=few)
     assert large < 1.1 * small, f"{large} bytes for {much}, {small} for {little}"

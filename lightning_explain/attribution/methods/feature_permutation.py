@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from lightning_explain.attribution.coalitions import blocks
 from lightning_explain.attribution.methods.method import METHODS, Method
 from lightning_explain.attribution.problem import Problem
 from lightning_explain.inputs import Point
@@ -47,19 +48,26 @@ class FeaturePermutation(Method):
         if n < 2:
             return features.spread(problem.value.new_zeros(n, features.count), problem.z)
         donors = permutations(n, self.n_permutations, self.seed).to(problem.z[0].device)
+        total = problem.value.new_zeros(n, features.count)
+        for block in blocks(self.n_permutations, n * features.count):
+            total += _left(problem, donors[block]).sum(dim=1)
+        return features.spread(problem.value[:, None] - total / self.n_permutations, problem.z)
 
-        def exchanged(rows: Tensor, copies: Tensor) -> Point:
-            # Copies go feature by feature within a permutation.
-            donor = donors[copies // features.count, rows]
-            taken = torch.zeros(len(rows), features.count, dtype=torch.bool, device=rows.device)
-            taken.scatter_(1, (copies % features.count)[:, None], value=True)
-            return tuple(
-                torch.where(mask, leaf.index_select(0, donor), leaf.index_select(0, rows))
-                for mask, leaf in zip(features.scatter(taken, rows), problem.z, strict=True)
-            )
 
-        left = problem.values(self.n_permutations * features.count, exchanged)
-        return features.spread(problem.value[:, None] - left.view(n, -1, features.count).mean(dim=1), problem.z)
+def _left(problem: Problem, donors: Tensor) -> Tensor:
+    # The score when sample i has a feature of sample donors[k, i], (n, permutations, F).
+    features = problem.features
+
+    def exchanged(rows: Tensor, copies: Tensor) -> Point:
+        donor = donors[copies // features.count, rows]
+        taken = torch.zeros(len(rows), features.count, dtype=torch.bool, device=rows.device)
+        taken.scatter_(1, (copies % features.count)[:, None], value=True)
+        return tuple(
+            torch.where(mask, leaf.index_select(0, donor), leaf.index_select(0, rows))
+            for mask, leaf in zip(features.scatter(taken, rows), problem.z, strict=True)
+        )
+
+    return problem.values(len(donors) * features.count, exchanged).unflatten(1, (-1, features.count))
 
 
 def permutations(n: int, count: int, seed: int) -> Tensor:
