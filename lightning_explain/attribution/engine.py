@@ -117,9 +117,8 @@ def explain(  # noqa: PLR0913  (the whole question in one call)
             sample), an index, or indices for each sample. It plays no part where a neuron is explained.
         baseline: ``"zeros"``, ``"mean"``, ``"blur"``, a number, or tensors like the inputs.
         label: Class labels (n,), for ``target="label"``.
-        feature_mask: Which elements of the place's variable are perturbed as one: integers, in the structure of
-            ``Attribution.values`` (see :func:`~lightning_explain.feature_mask.match`); None: those of a
-            position, whatever its channel. It plays no part in methods that do not perturb features.
+        feature_mask: Which elements of the place's variable are perturbed as one, in the structure of the result's
+            ``values`` (see :func:`~lightning_explain.feature_mask.match`); None: those of a position.
         forward: How to call the model, ``(model, inputs) -> outputs``.
         max_rows: The most rows that go through the model at once; None: chosen by measurement.
 
