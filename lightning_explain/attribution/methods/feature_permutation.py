@@ -67,7 +67,7 @@ def _left(problem: Problem, donors: Tensor) -> Tensor:
             for mask, leaf in zip(features.scatter(taken, rows), problem.z, strict=True)
         )
 
-    return problem.values(len(donors) * features.count, exchanged).unflatten(1, (-1, features.count))
+    return problem.values(len(donors) * features.count, exchanged).view(problem.samples, -1, features.count)
 
 
 def permutations(n: int, count: int, seed: int) -> Tensor:
