@@ -296,4 +296,5 @@ def _on_cpu(attribution: Attribution) -> Attribution:
         point=tuple(leaf.float().cpu() for leaf in attribution.point),
         outputs=attribution.outputs.float().cpu(),
         target=None if attribution.target is None else attribution.target.cpu(),
+        coefficients=None if attribution.coefficients is None else attribution.coefficients.float().cpu(),
     )

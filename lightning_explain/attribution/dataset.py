@@ -78,7 +78,7 @@ def explain_dataset(
         model: Any module; it is run in evaluation mode.
         dataloader: Gives batches ``(input, ..., label)``, or dicts whose label is called ``label``, ``labels``,
             ``target`` or ``y``; their order plays no part. It must give the same samples at every pass.
-        metric: Copied for every feature. It gets the samples of a batch in parts.
+        metric: Copied for every feature, on the model's device. It gets the samples of a batch in parts.
         baseline: ``"zeros"``, a number, or tensors with 1 sample: the same for all samples.
         feature_mask: As in :func:`~lightning_explain.attribution.engine.explain`, with 1 sample: the same for all.
         perturbations_per_pass: Features that are ablated during one pass. At least 1.

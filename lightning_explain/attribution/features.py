@@ -233,7 +233,7 @@ class Features:
     def _pairs(self, point: Point) -> list[tuple[Tensor, Tensor]]:
         n = len(point[0])
         return [
-            (number.expand(leaf.shape).reshape(n, -1), leaf.reshape(n, -1))
+            (number.expand(leaf.shape).reshape(n, -1).to(leaf.device), leaf.reshape(n, -1))
             for number, leaf in zip(self.numbers, point, strict=True)
         ]
 

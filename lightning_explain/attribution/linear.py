@@ -97,7 +97,7 @@ def lasso(design: Tensor, y: Tensor, weights: Tensor, alpha: Tensor) -> Tensor:
 
 
 def _shrunk(beta: Tensor, by: Tensor) -> Tensor:
-    return beta.sign() * (beta.abs() - by).clamp(min=0)
+    return beta.clamp(max=0).add(by).clamp(max=0) + beta.clamp(min=0).sub(by).clamp(min=0)
 
 
 def _is_least(beta: Tensor, gradient: Tensor, alpha: Tensor, start: Tensor) -> bool:

@@ -110,6 +110,5 @@ def _numbers(problem: Problem) -> tuple[Point, Point]:
     if all(map(is_continuous, problem.z)):
         return tuple(map(accurate, problem.z)), tuple(map(accurate, problem.z0))
     # One for each feature that is present.
-    ones = tuple(accurate(torch.ones_like(leaf, dtype=torch.float32)) for leaf in problem.z)
-    shared = problem.features.shared_out(ones)
-    return tuple(leaf.sqrt() for leaf in shared), tuple(map(torch.zeros_like, ones))
+    shared = problem.features.shared_out(tuple(torch.ones_like(leaf, dtype=torch.float32) for leaf in problem.z))
+    return tuple(accurate(leaf).sqrt() for leaf in shared), tuple(accurate(torch.zeros_like(leaf)) for leaf in shared)
