@@ -10,14 +10,23 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from lightning_explain.attribution.attribution import Attribution as Attribution
+    from lightning_explain.attribution.dataset import DatasetAttribution as DatasetAttribution
+    from lightning_explain.attribution.dataset import explain_dataset as explain_dataset
     from lightning_explain.attribution.engine import explain as explain
     from lightning_explain.attribution.methods import METHODS as METHODS
+    from lightning_explain.attribution.methods import RISE as RISE
+    from lightning_explain.attribution.methods import FeatureAblation as FeatureAblation
+    from lightning_explain.attribution.methods import FeaturePermutation as FeaturePermutation
     from lightning_explain.attribution.methods import GradCAM as GradCAM
     from lightning_explain.attribution.methods import InputXGradient as InputXGradient
     from lightning_explain.attribution.methods import IntegratedGradients as IntegratedGradients
+    from lightning_explain.attribution.methods import KernelShap as KernelShap
+    from lightning_explain.attribution.methods import Lime as Lime
     from lightning_explain.attribution.methods import NoiseTunnel as NoiseTunnel
     from lightning_explain.attribution.methods import Occlusion as Occlusion
     from lightning_explain.attribution.methods import Saliency as Saliency
+    from lightning_explain.attribution.methods import ShapleySampling as ShapleySampling
+    from lightning_explain.attribution.methods import ShapleyValues as ShapleyValues
     from lightning_explain.attribution.methods import SmoothGrad as SmoothGrad
     from lightning_explain.attribution.methods import SmoothGradSquared as SmoothGradSquared
     from lightning_explain.attribution.methods import VarGrad as VarGrad
@@ -41,24 +50,33 @@ _MODULES = {
     "AttributionMonitor": "callback",
     "AttributionStopping": "stopping",
     "Audit": "audit",
+    "DatasetAttribution": "attribution.dataset",
+    "FeatureAblation": "attribution.methods",
+    "FeaturePermutation": "attribution.methods",
     "GradCAM": "attribution.methods",
     "Input": "attribution.place",
     "InputXGradient": "attribution.methods",
     "IntegratedGradients": "attribution.methods",
+    "KernelShap": "attribution.methods",
     "Layer": "attribution.place",
+    "Lime": "attribution.methods",
     "METHODS": "attribution.methods",
     "METRICS": "metrics",
     "Neuron": "attribution.place",
     "NoiseTunnel": "attribution.methods",
     "Occlusion": "attribution.methods",
     "ProbeSet": "probe",
+    "RISE": "attribution.methods",
     "Saliency": "attribution.methods",
+    "ShapleySampling": "attribution.methods",
+    "ShapleyValues": "attribution.methods",
     "SmoothGrad": "attribution.methods",
     "SmoothGradSquared": "attribution.methods",
     "VarGrad": "attribution.methods",
     "audit": "audit",
     "evaluate": "evaluate",
     "explain": "attribution.engine",
+    "explain_dataset": "attribution.dataset",
 }
 
 __all__ = [*_MODULES]

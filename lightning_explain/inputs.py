@@ -94,6 +94,16 @@ def is_continuous(tensor: Tensor) -> bool:
     return tensor.is_floating_point()
 
 
+def varied(inputs: Inputs) -> list[int]:
+    """Which inputs attributions are about: those with floating point values; all, if none has such values.
+
+    Returns:
+        Their numbers.
+    """
+    point = leaves(inputs)
+    return [i for i, leaf in enumerate(point) if is_continuous(leaf)] or list(range(len(point)))
+
+
 def first_floating(inputs: Inputs) -> Tensor:
     """The first input with floating point values, which a mask and a modality refer to.
 

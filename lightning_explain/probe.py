@@ -16,6 +16,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from lightning_explain.baseline import Baseline
 from lightning_explain.baseline import resolve as resolve_baseline
+from lightning_explain.feature_mask import FeatureMask, of_inputs, of_items
+from lightning_explain.feature_mask import select as select_mask
 from lightning_explain.inputs import (
     Inputs,
     batch_size,
@@ -58,6 +60,10 @@ class ProbeSet:
             number, or tensors like the inputs.
         mask: True where a region of interest is: (n, positions...) or (positions...) for the first floating
             point input, whose positions are its dimensions behind the channels.
+        feature_mask: Which elements of the inputs are perturbed as one, by methods that perturb features: integers, in
+            the structure of the inputs that can be explained (floating point ones, if there are some); see
+            :func:`~lightning_explain.feature_mask.match`. None: those of a position, whatever its channel. At
+            layers features are positions always.
         region: What the mask marks: the ``"object"``, where relevance should be (higher is better), or
             an ``"artefact"`` such as a watermark, where it should not.
         names: A name for each sample, for pictures and records.
@@ -79,6 +85,7 @@ class ProbeSet:
     target: Target = None  # type: ignore[assignment]  # chosen from the labels if left out
     baseline: Baseline = "zeros"
     mask: Tensor | None = None
+    feature_mask: Inputs | None = None
     region: Region = "object"
     names: Sequence[str] = ()
     class_names: Sequence[str] | None = None
@@ -96,6 +103,7 @@ class ProbeSet:
         require_finite(baseline, "baseline of ")
         self._set("baseline", baseline)
         self._set("mask", _mask(self.mask, inputs))
+        self._set("feature_mask", None if self.feature_mask is None else of_inputs(self.feature_mask, inputs))
         self._set("names", _names(self.names, count))
         self._set("class_names", None if self.class_names is None else tuple(map(str, self.class_names)))
         if self.region not in REGIONS:
@@ -126,6 +134,7 @@ class ProbeSet:
         stratify: bool = True,
         seed: int = 0,
         mask: Mask | None = None,
+        feature_mask: FeatureMask | None = None,
         **fields: Any,
     ) -> ProbeSet:
         """Draw ``size`` samples of a dataset; no global random state moves.
@@ -142,6 +151,8 @@ class ProbeSet:
             seed: Which samples.
             mask: As in :class:`ProbeSet`, with a row for each item of the *dataset*; or a function
                 from an item's index to its mask; or one mask for all.
+            feature_mask: As in :class:`ProbeSet`, with a row for each item of the *dataset*; or a function from an
+                item's index to its mask, without the batch dimension; or one mask for all, with 1 in front.
             **fields: Further fields of :class:`ProbeSet`.
 
         Returns:
@@ -154,7 +165,8 @@ class ProbeSet:
         inputs, label = collect(dataset, indices, seed)
         total = len(dataset)  # type: ignore[arg-type]
         chosen = _chosen(mask, indices, total, len(_positions(inputs)))
-        return cls(inputs, **{"label": label, "mask": chosen} | fields)
+        features = None if feature_mask is None else of_items(feature_mask, indices, total)
+        return cls(inputs, **{"label": label, "mask": chosen, "feature_mask": features} | fields)
 
     @classmethod
     def from_dataloader(
@@ -218,6 +230,7 @@ class ProbeSet:
             label=None if self.label is None else self.label[row],
             target=target[row] if isinstance(target, Tensor) and target.ndim else target,
             baseline=take(self.baseline, row),  # type: ignore[arg-type]  # tensors, since __post_init__
+            feature_mask=None if self.feature_mask is None else select_mask(self.feature_mask, row, len(self)),
             names=[self.names[number]],
             class_names=self.class_names,
         )
@@ -234,7 +247,8 @@ class ProbeSet:
     def identity(self) -> str:
         """A hash of everything that scores depend on; it is stored in checkpoints."""
         digest = hashlib.sha256()
-        for part in (self.inputs, self.baseline, self.label, self.target, self.mask):
+        masks = (self.mask,) if self.feature_mask is None else (self.mask, self.feature_mask)
+        for part in (self.inputs, self.baseline, self.label, self.target, *masks):
             if not isinstance(part, (Tensor, tuple, dict)):
                 digest.update(repr(part).encode())
                 continue

@@ -96,6 +96,17 @@ def first(dataloader: DataLoader[Any], size: int) -> tuple[Inputs, Tensor | None
     return rebuild(parts[0][0], point), torch.cat(labels)[:size] if labels else None
 
 
+def batches(dataloader: Iterable[Any]) -> Iterator[tuple[Inputs, Tensor | None]]:
+    """All batches of a loader, its own generators restored at the end.
+
+    Yields:
+        Inputs and labels, if the batches have labels.
+    """
+    with _restored(dataloader):
+        for batch in dataloader:
+            yield _batch(batch)
+
+
 def _check_size(size: int, available: int | None) -> None:
     if size < 1:
         raise ValueError(f"The probe set is empty: size must be at least 1, got {size}.")
@@ -155,9 +166,9 @@ def _in_this_process(dataloader: DataLoader[Any]) -> DataLoader[Any]:
 
 
 @contextmanager
-def _restored(dataloader: DataLoader[Any]) -> Iterator[None]:
-    batches = dataloader.batch_sampler
-    owners = (dataloader, dataloader.sampler, batches, getattr(batches, "sampler", None))
+def _restored(dataloader: Iterable[Any]) -> Iterator[None]:
+    sampler, grouped = (getattr(dataloader, name, None) for name in ("sampler", "batch_sampler"))
+    owners = (dataloader, sampler, grouped, getattr(grouped, "sampler", None))
     generators = {id(g): g for o in owners if isinstance(g := getattr(o, "generator", None), torch.Generator)}
     states = {key: generator.get_state() for key, generator in generators.items()}
     try:

@@ -249,6 +249,7 @@ class Suite:
             baseline=probe.baseline,
             label=probe.label,
             forward=self.forward,
+            feature_mask=probe.feature_mask,
             budget=self.budget,
         )
 
@@ -329,4 +330,5 @@ def _on_cpu(attribution: Attribution) -> Attribution:
         point=tuple(leaf.float().cpu() for leaf in attribution.point),
         outputs=attribution.outputs.float().cpu(),
         target=None if attribution.target is None else attribution.target.cpu(),
+        coefficients=None if attribution.coefficients is None else attribution.coefficients.float().cpu(),
     )

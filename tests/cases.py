@@ -2,13 +2,15 @@
 
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lightning_explain.attribution.engine import pose
+from lightning_explain.attribution.guard import borrowed
 from lightning_explain.attribution.place import Input, Layer, Neuron, Place
 from lightning_explain.inputs import Inputs, leaves, rebuild
 from lightning_explain.probe import Target
@@ -59,6 +61,16 @@ class Case:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(1)
             return self.draw()
+
+
+def few_features(model: nn.Module, inputs: Inputs, place: Place, most: int = 6) -> tuple[Tensor, ...]:
+    """A feature mask of at most six features, for methods whose cost grows exponentially: elements in turn."""
+    with borrowed(model):
+        z = replace(pose(model, inputs, None), place=place).z
+    each = max(most // len(z), 1)
+    return tuple(
+        (torch.arange(leaf[0].numel()) % each + each * i).view(1, *leaf.shape[1:]) * 3 for i, leaf in enumerate(z)
+    )
 
 
 class MLP(nn.Module):

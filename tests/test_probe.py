@@ -200,6 +200,7 @@ BASE = {
         {"mask": torch.eye(3, 5)},
         {"mask": None},
         {"region": "artefact"},
+        {"feature_mask": torch.zeros(1, 1, 3, 5).long()},
     ],
     ids=str,
 )
@@ -396,3 +397,46 @@ def test_what_is_no_probe_set_is_not_read(tmp_path):
     for name in ("other.pt", "text.pt"):
         with pytest.raises(ValueError, match="holds no probe set that ProbeSet"):
             ProbeSet.load(tmp_path / name)
+
+
+def test_feature_masks_belong_to_the_inputs_that_can_be_explained() -> None:
+    inputs = {"x": X, "ids": torch.ones(4, 2, dtype=torch.long)}
+    mask = torch.arange(15).view(1, 1, 3, 5) // 4
+    probe = ProbeSet(inputs, feature_mask={"x": mask.int()})
+    (held,) = probe.feature_mask
+    assert held.dtype == torch.long
+    assert torch.equal(held, mask)
+    assert probe.identity == ProbeSet(inputs, feature_mask=mask).identity == dataclasses.replace(probe).identity
+    assert probe.identity != ProbeSet(inputs, feature_mask=mask // 2).identity
+    mask.zero_()
+    assert held.max() == 3
+    assert torch.equal(probe.sample(2).feature_mask[0], held)
+    own = torch.arange(4).view(4, 1, 1, 1)
+    assert ProbeSet(inputs, feature_mask=own).sample(2).feature_mask[0].flatten().tolist() == [2]
+    with pytest.raises(
+        ValueError, match=r"The feature mask of x has shape \(3, 5\); expected \(4 or 1, 2 or 1, 3 or 1"
+    ):
+        ProbeSet(inputs, feature_mask=torch.zeros(3, 5).long())
+    with pytest.raises(TypeError, match=r"The feature mask of x must hold integers.*got torch.float32"):
+        ProbeSet(inputs, feature_mask=torch.zeros(1, 1, 3, 5))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda mask: mask,
+        lambda mask: lambda index: mask[index],
+        lambda mask: lambda index: (mask[index],),
+    ],
+)
+def test_feature_masks_of_a_data_set(make: object) -> None:
+    data = TensorDataset(torch.randn(20, 1, 2, 3), torch.arange(20) % 3)
+    mask = torch.arange(20).view(20, 1, 1, 1).expand(20, 1, 2, 3)
+    probe = ProbeSet.from_dataset(data, 6, feature_mask=make(mask))
+    for held, picture in zip(probe.feature_mask[0], probe.inputs, strict=True):
+        (index,) = (i for i, (x, _) in enumerate(data) if torch.equal(x, picture))
+        assert (held == index).all()
+    shared = ProbeSet.from_dataset(data, 6, feature_mask=mask[:1]).feature_mask[0]
+    assert shared.shape == (1, 1, 2, 3)
+    loaded = ProbeSet.from_dataloader(DataLoader(data, batch_size=4), 6, feature_mask=mask[:6])
+    assert loaded.feature_mask[0][:, 0, 0, 0].tolist() == list(range(6))

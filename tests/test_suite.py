@@ -751,3 +751,21 @@ def test_models_in_other_precisions(dtype):
         assert score.n + score.undefined == N
         if "srg" in name or "deletion" in name:
             assert score.mean == pytest.approx(reference.scores("a")[name].mean, abs=0.05)
+
+
+def test_features_of_the_probe_set_are_perturbed_at_the_input_and_not_at_layers():
+    mask = torch.arange(64).view(1, 1, 8, 8) // 16
+    suite = suite_of(
+        made(), ["kernel_shap", "shapley_values", "kernel_shap@conv2"], ANY, probe=masked(feature_mask=mask)
+    )
+    examination = suite.run(made())
+    by_name = {entry.name: entry.attribution for entry in examination.explained}
+    assert by_name["kernel_shap"].coefficients.shape == (N, 4)
+    torch.testing.assert_close(
+        by_name["kernel_shap"].point[0], by_name["shapley_values"].point[0], rtol=1e-4, atol=1e-5
+    )
+    assert by_name["kernel_shap@conv2"].coefficients.shape[1] > 4
+    scores = examination.scores("a")
+    assert {f"a/{name}/srg" for name in by_name} <= set(scores)
+    with pytest.raises(ValueError, match=r"Exact Shapley values of 64 features take 2\*\*64 rows a sample"):
+        suite_of(made(), ["shapley_values"], ANY).run(made())

@@ -27,6 +27,8 @@ class Attribution:
         span: The score - score at the baseline (n,), for complete methods: the scale of ``delta``.
         keyed: Whether the inputs were a dict.
         coarse: What a method gave before it was upsampled; None where nothing was.
+        coefficients: The attributions of the features (n, F), for methods that perturb features: those of the
+            feature mask in the order of their ids, or else of positions.
     """
 
     point: Point = field(repr=False)
@@ -39,6 +41,7 @@ class Attribution:
     span: Tensor | None = field(default=None, repr=False)
     keyed: bool = False
     coarse: Point | None = field(default=None, repr=False)
+    coefficients: Tensor | None = field(default=None, repr=False)
 
     @property
     def values(self) -> Inputs:

@@ -56,7 +56,8 @@ class Explainer:
         """
         problem = problem.at(self.place)
         point = tuple(leaf.detach() for leaf in self.method(problem))
-        delta, span = self._delta(problem, point)
+        coefficients = problem.features.collect(point) if self.method.per_feature else None
+        delta, span = self._delta(problem, point if coefficients is None else (coefficients,))
         attribution = Attribution(
             point=point,
             names=self.place.names(problem),
@@ -67,6 +68,7 @@ class Explainer:
             delta=delta,
             span=span,
             keyed=isinstance(problem.inputs, Mapping) and not isinstance(self.place, Layer),
+            coefficients=coefficients,
         )
         return _upsampled(attribution, problem) if self.coarse else attribution
 
@@ -87,6 +89,7 @@ def explain(  # noqa: PLR0913  (the whole question in one call)
     *,
     baseline: Baseline = "zeros",
     label: Tensor | None = None,
+    feature_mask: Inputs | None = None,
     forward: Forward = call,
     max_rows: int | None = None,
 ) -> Attribution:
@@ -103,6 +106,8 @@ def explain(  # noqa: PLR0913  (the whole question in one call)
             sample), an index, or indices for each sample. It plays no part where a neuron is explained.
         baseline: ``"zeros"``, ``"mean"``, ``"blur"``, a number, or tensors like the inputs.
         label: Class labels (n,), for ``target="label"``.
+        feature_mask: Which elements of the place's variable are perturbed as one, in the structure of the result's
+            ``values`` (see :func:`~lightning_explain.feature_mask.match`); None: those of a position.
         forward: How to call the model, ``(model, inputs) -> outputs``.
         max_rows: The most rows that go through the model at once; None: chosen by measurement.
 
@@ -131,7 +136,11 @@ def explain(  # noqa: PLR0913  (the whole question in one call)
             forward=forward,
             budget=RowBudget(max_rows),
         )
-        return explainer(method, problem, place)(problem)
+        chosen = explainer(method, problem, place)
+        problem = problem.at(chosen.place).masked(feature_mask)
+        if feature_mask is not None:
+            problem.features  # noqa: B018  (a mask that does not fit is refused, also where it plays no part)
+        return chosen(problem)
 
 
 def pose(
@@ -142,9 +151,12 @@ def pose(
     baseline: Baseline = "zeros",
     label: Tensor | None = None,
     forward: Forward = call,
+    feature_mask: Inputs | None = None,
     budget: RowBudget | None = None,
 ) -> Problem:
     """Bring samples to the model's device and resolve their target (None: there is none) and baseline.
+
+    A feature mask is one of the inputs.
 
     Returns:
         The problem, at the input.
@@ -164,6 +176,7 @@ def pose(
         target=None,
         forward=forward,
         budget=budget or RowBudget(),
+        feature_mask=feature_mask,
     )
     if target is None:
         return problem

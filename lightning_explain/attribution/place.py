@@ -12,7 +12,7 @@ from torch import Tensor
 from lightning_explain.attribution.interception import captured, intercepted
 from lightning_explain.attribution.model import output
 from lightning_explain.attribution.target import select
-from lightning_explain.inputs import Inputs, Point, is_continuous, leaves, names, rebuild, take
+from lightning_explain.inputs import Inputs, Point, leaves, names, rebuild, take, varied
 from lightning_explain.registry import unknown
 
 if TYPE_CHECKING:
@@ -60,10 +60,10 @@ class Input:
 
     def variable(self, problem: Problem, inputs: Inputs) -> Point:  # noqa: D102
         point = leaves(inputs)
-        return tuple(point[i] for i in _varied(problem.inputs))
+        return tuple(point[i] for i in varied(problem.inputs))
 
     def names(self, problem: Problem) -> tuple[str, ...]:  # noqa: D102
-        return tuple(names(problem.inputs)[i] for i in _varied(problem.inputs))
+        return tuple(names(problem.inputs)[i] for i in varied(problem.inputs))
 
     def score(self, problem: Problem, z: Point, rows: Tensor) -> Tensor:  # noqa: D102
         return _explained_output(problem, _replace(problem.inputs, z, rows), rows)
@@ -189,13 +189,8 @@ def _written(index: Index) -> str:
     return str(index)
 
 
-def _varied(inputs: Inputs) -> list[int]:
-    point = leaves(inputs)
-    return [i for i, leaf in enumerate(point) if is_continuous(leaf)] or list(range(len(point)))
-
-
 def _replace(inputs: Inputs, z: Point, rows: Tensor) -> Inputs:
-    given = dict(zip(_varied(inputs), z, strict=True))
+    given = dict(zip(varied(inputs), z, strict=True))
     point = tuple(
         given[i].clone() if i in given else leaf.index_select(0, rows) for i, leaf in enumerate(leaves(inputs))
     )

@@ -11,9 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from lightning_explain.attribution.budget import RowBudget
+from lightning_explain.attribution.features import Features
 from lightning_explain.attribution.model import Forward, call, output
-from lightning_explain.attribution.place import Input, Place
+from lightning_explain.attribution.place import Input, Layer, Place
 from lightning_explain.attribution.target import Readout, select
+from lightning_explain.feature_mask import select as select_mask
 from lightning_explain.inputs import Inputs, Point, batch_size, column, is_continuous, leaves, rebuild, take
 
 Points: TypeAlias = Callable[[Tensor, Tensor], Point]
@@ -35,6 +37,8 @@ class Problem:
         readout: How the explained number is read from the output.
         forward: How the model is called.
         budget: How many rows go through the model at once.
+        feature_mask: Which elements of the variable are perturbed as one (see
+            :func:`~lightning_explain.feature_mask.match`); None: those of a position, whatever its channel.
     """
 
     model: nn.Module
@@ -45,6 +49,7 @@ class Problem:
     readout: Readout = "raw"
     forward: Forward = call
     budget: RowBudget = field(default_factory=RowBudget)
+    feature_mask: Inputs | None = None
     _memory: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False)
 
     @property
@@ -85,6 +90,11 @@ class Problem:
         return self.remembered("outputs", self._outputs)
 
     @cached_property
+    def features(self) -> Features:
+        """What is perturbed as one."""
+        return Features.of(self.z, self.place.channel_dim, self.feature_mask, self.place.names(self))
+
+    @cached_property
     def value(self) -> Tensor:
         """The score at the inputs, (n,)."""
         if self.place.explains_output:
@@ -118,7 +128,9 @@ class Problem:
             A problem of ``len(rows)`` samples.
         """
         target = None if self.target is None else self.target.index_select(0, rows)
-        return replace(self, inputs=take(self.inputs, rows), baseline=take(self.baseline, rows), target=target)
+        mask = None if self.feature_mask is None else select_mask(self.feature_mask, rows, self.samples)
+        part = replace(self, inputs=take(self.inputs, rows), baseline=take(self.baseline, rows), target=target)
+        return part if mask is None else replace(part, feature_mask=mask)
 
     def with_inputs(self, inputs: Inputs) -> Problem:
         """The same problem, target and baseline, for other inputs.
@@ -129,17 +141,23 @@ class Problem:
         return replace(self, inputs=inputs)
 
     def at(self, place: Place) -> Problem:
-        """The same problem at another place.
+        """The same problem at another place; a feature mask is of one variable, and stays behind where that changes.
 
         Returns:
             A problem that knows the outputs already, if this one does; this one, if it is there.
         """
         if place == self.place:
             return self
-        other = replace(self, place=place)
-        if "outputs" in self._memory:
-            other.remembered("outputs", lambda: self.outputs)
-        return other
+        moved = isinstance(place, Layer) or isinstance(self.place, Layer)
+        return self._changed(place=place, feature_mask=None if moved else self.feature_mask)
+
+    def masked(self, feature_mask: Inputs | None) -> Problem:
+        """The same problem with other features.
+
+        Returns:
+            A problem that knows the outputs already, if this one does.
+        """
+        return self._changed(feature_mask=feature_mask)
 
     def reading(self, readout: Readout) -> Problem:
         """The same problem, the explained number read in another way.
@@ -147,10 +165,15 @@ class Problem:
         Returns:
             A problem that knows the variable already, if this one does.
         """
-        other = replace(self, readout=readout)
+        other = self._changed(readout=readout)
         # Where cached properties keep their values.
         vars(other).update({key: value for key, value in vars(self).items() if key in {"z", "z0", "difference"}})
-        other.remembered("outputs", lambda: self.outputs)
+        return other
+
+    def _changed(self, **changes: Any) -> Problem:
+        other = replace(self, **changes)
+        if "outputs" in self._memory:
+            other.remembered("outputs", lambda: self.outputs)
         return other
 
     def values(self, copies: int, points: Points) -> Tensor:

@@ -59,6 +59,9 @@ class Evaluation:
 
         Sensitivities (score per unit of z) are multiplied with the difference to the baseline.
         """
+        if self.explainer.method.per_feature:
+            features = self.problem.features
+            return self.perturbations.features.gather(features.shared_out(self.attribution.point))
         if self.explainer.method.contributes:
             return self.scores
         problem = self.perturbations.problem

@@ -10,20 +10,26 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from cases import BY_NAME, CASES, MLP, SAMPLES, Case
+from cases import BY_NAME, CASES, MLP, SAMPLES, Case, few_features
 from torch import Tensor, nn
 
 from lightning_explain import (
     METHODS,
+    RISE,
     Attribution,
+    FeatureAblation,
+    FeaturePermutation,
     GradCAM,
     Input,
     InputXGradient,
     IntegratedGradients,
+    KernelShap,
     Layer,
+    Lime,
     Neuron,
     Occlusion,
     Saliency,
+    ShapleySampling,
     SmoothGrad,
     explain,
 )
@@ -37,7 +43,21 @@ CHEAP: dict[str, dict[str, Any]] = {
     "smoothgrad_sq": {"n_samples": 3},
     "vargrad": {"n_samples": 3},
     "grad_cam": {"signed": True},
+    "feature_permutation": {"n_permutations": 2},
+    "shapley_sampling": {"n_samples": 2},
+    "kernel_shap": {"n_samples": 40},
+    "lime": {"n_samples": 40},
+    "rise": {"n_masks": 20},
 }
+EXPONENTIAL = {"shapley_values"}
+"""Methods that are tried with few features."""
+
+COMPARES_SAMPLES = {"feature_permutation"}
+NOT_NULL_FOR_DUMMIES = {"lime", "rise"}  # they fit, or average, what the other features do
+NULL_WHERE_ENUMERATED = {"kernel_shap"}
+SYMMETRIC_ON_AVERAGE = {"smoothgrad", "smoothgrad_sq", "vargrad", "shapley_sampling", "rise"}
+ROUNDING = {"kernel_shap": 1e-14, "shapley_sampling": 1e-15}
+"""Least squares, and differences of numbers that are equal but for their row in a chunk."""
 LINEAR_IN_THE_MODEL: tuple[Method, ...] = (
     Saliency(absolute=False),
     InputXGradient(),
@@ -45,6 +65,12 @@ LINEAR_IN_THE_MODEL: tuple[Method, ...] = (
     SmoothGrad(n_samples=3),
     GradCAM(signed=True),
     Occlusion(),
+    FeatureAblation(),
+    FeaturePermutation(2),
+    ShapleySampling(3),
+    KernelShap(60),
+    Lime(60, regularization="ridge"),
+    RISE(50),
 )
 
 
@@ -65,13 +91,11 @@ every_combination = pytest.mark.parametrize(("name", "case", "place"), COMBINATI
 def attribute(
     name: str, case: Case, place: Place, inputs: Inputs | None = None, model: nn.Module | None = None, **kwargs: Any
 ) -> Attribution:
-    return explain(
-        case.model() if model is None else model,
-        case.inputs() if inputs is None else inputs,
-        cheap(name),
-        place,
-        **{"target": case.target, "baseline": case.baseline()} | kwargs,
-    )
+    model = case.model() if model is None else model
+    inputs = case.inputs() if inputs is None else inputs
+    mask = few_features(model, inputs, place) if name in EXPONENTIAL else None
+    defaults = {"target": case.target, "baseline": case.baseline(), "feature_mask": mask}
+    return explain(model, inputs, cheap(name), place, **defaults | kwargs)
 
 
 def close(a: Point, b: Point, tolerance: float = 1e-10) -> None:
@@ -101,7 +125,8 @@ def test_the_sum_is_the_difference_of_the_scores_where_complete(name: str, case:
         assert found.delta is None
         assert found.span is None
         return
-    total = sum(leaf.reshape(SAMPLES, -1).sum(dim=1) for leaf in found.point)
+    parts = found.point if found.coefficients is None else (found.coefficients,)
+    total = sum(leaf.reshape(SAMPLES, -1).sum(dim=1) for leaf in parts)
     torch.testing.assert_close(found.delta, total - found.span, rtol=0, atol=1e-12)
     if isinstance(place, Input):
         inputs = case.inputs()
@@ -124,7 +149,9 @@ def scores(case: Case, inputs: Inputs, target: Tensor | None) -> Tensor:
     return torch.stack([out[(i, *index)] for i, index in enumerate(target.tolist())])
 
 
-@every_combination
+@pytest.mark.parametrize(
+    ("name", "case", "place"), [param for param in COMBINATIONS if param.values[0] not in COMPARES_SAMPLES]
+)
 def test_a_sample_does_not_depend_on_its_neighbors(name: str, case: Case, place: Place) -> None:
     together = attribute(name, case, place)
     for i in (0, SAMPLES - 1):
@@ -246,17 +273,17 @@ class WithDummy(nn.Module):
         return self.model(*args[:-1])
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", sorted(METHODS.keys() - NOT_NULL_FOR_DUMMIES - NULL_WHERE_ENUMERATED))
 @pytest.mark.parametrize("case", [case for case in CASES if case.places[0][1]], ids=lambda case: case.name)
 def test_an_input_that_is_not_used_gets_nothing(name: str, case: Case) -> None:
     inputs = case.inputs()
     given = (*leaves(inputs), torch.randn_like(leaves(inputs)[0]))
     found = attribute(name, case, Input(), given, WithDummy(case.model()), baseline="zeros")
-    assert found.point[-1].abs().max() == 0
+    assert found.point[-1].abs().max() <= ROUNDING.get(name, 0)
     assert found.point[0].abs().max() > 0
 
 
-@pytest.mark.parametrize("name", [name for name in METHODS if not cheap(name).coarse])
+@pytest.mark.parametrize("name", [n for n in METHODS if not cheap(n).coarse and n not in NOT_NULL_FOR_DUMMIES])
 def test_a_feature_that_is_not_used_gets_nothing(name: str) -> None:
     class Blind(MLP):
         def forward(self, x: Tensor) -> Tensor:
@@ -265,7 +292,7 @@ def test_a_feature_that_is_not_used_gets_nothing(name: str) -> None:
     case = replace(BY_NAME["mlp"], make=Blind)
     for place in (Input(), Neuron("hidden", lambda out: out[:, 1].tanh())):
         (found,) = attribute(name, case, place).point
-        assert found[:, 3].abs().max() == 0
+        assert found[:, 3].abs().max() <= ROUNDING.get(name, 0)
         assert found[:, [0, 1, 2, 4]].abs().amax(dim=0).min() > 0
 
 
@@ -287,14 +314,7 @@ def test_the_attribution_of_a_sum_is_the_sum_of_attributions(method: Method, cas
     torch.testing.assert_close(found, factors[0] * parts[0] + factors[1] * parts[1], rtol=0, atol=1e-10)
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        name
-        for name in METHODS
-        if not cheap(name).coarse and "grad_sq" not in name and name not in {"smoothgrad", "vargrad"}
-    ],
-)
+@pytest.mark.parametrize("name", [n for n in METHODS if not cheap(n).coarse and n not in SYMMETRIC_ON_AVERAGE])
 def test_interchangeable_features_get_the_same(name: str) -> None:
     class Symmetric(MLP):
         def forward(self, x: Tensor) -> Tensor:
@@ -331,7 +351,7 @@ def test_strange_strides_do_not_matter(name: str) -> None:
     close(attribute(name, case, Input(), x.to(memory_format=torch.channels_last)).point, expected)
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", sorted(METHODS.keys() - COMPARES_SAMPLES))
 def test_models_without_parameters_and_single_samples(name: str) -> None:
     class Energy(nn.Module):
         def forward(self, *, x: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from cases import few_features
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
@@ -13,12 +14,15 @@ from torch.utils._pytree import tree_leaves
 
 from lightning_explain import (
     METHODS,
+    RISE,
+    FeaturePermutation,
     GradCAM,
     Input,
     IntegratedGradients,
     Layer,
     Neuron,
     Occlusion,
+    ShapleySampling,
     SmoothGrad,
     VarGrad,
     explain,
@@ -233,7 +237,10 @@ PLACES = (Input(), Layer("conv1"), Neuron("conv2", (0, 1, 1)))
 def test_no_more_rows_at_once_than_asked_for(name: str, place: Place) -> None:
     model, rows = Net(), []
     model.register_forward_pre_hook(lambda _model, args: rows.append(len(args[0])))
-    explain(model, torch.randn(5, 2, 6, 6), name, place, target=1, max_rows=3)
+    x = torch.randn(5, 2, 6, 6)
+    mask = few_features(model, x, place)
+    rows.clear()
+    explain(model, x, name, place, target=1, max_rows=3, feature_mask=mask)
     assert max(rows) <= 3
     assert sum(rows) >= 5
 
@@ -241,7 +248,11 @@ def test_no_more_rows_at_once_than_asked_for(name: str, place: Place) -> None:
 @pytest.mark.parametrize("name", METHODS)
 def test_running_out_of_memory_changes_nothing_but_the_chunks(name: str) -> None:
     model, x = Net().double(), torch.randn(5, 2, 6, 6, dtype=torch.float64)
-    expected = [explain(model, x, name, place, target=1).point for place in PLACES]
+    masks = [few_features(model, x, place) for place in PLACES]
+    expected = [
+        explain(model, x, name, place, target=1, feature_mask=mask).point
+        for place, mask in zip(PLACES, masks, strict=True)
+    ]
     failures: list[int] = []
 
     def small(_model: nn.Module, args: tuple[Tensor]) -> None:
@@ -250,8 +261,8 @@ def test_running_out_of_memory_changes_nothing_but_the_chunks(name: str) -> None
             raise torch.OutOfMemoryError("CUDA out of memory.")
 
     model.register_forward_pre_hook(small)
-    for place, values in zip(PLACES, expected, strict=True):
-        found = explain(model, x, name, place, target=1).point
+    for place, mask, values in zip(PLACES, masks, expected, strict=True):
+        found = explain(model, x, name, place, target=1, feature_mask=mask).point
         torch.testing.assert_close(found, values, rtol=0, atol=1e-12)
     assert failures
 
@@ -284,11 +295,12 @@ class Live(TorchDispatchMode):
         self.now -= size
 
 
-def peak(method: Method, place: Place) -> int:
+def peak(method: Method, place: Place, *, few: bool = False) -> int:
     model, x = Net(), torch.randn(8, 2, 16, 16)
+    mask = few_features(model, x, place) if few else None
     gc.collect()
     with Live() as live:
-        explain(model, x, method, place, target=1, max_rows=8)
+        explain(model, x, method, place, target=1, max_rows=8, feature_mask=mask)
     assert live.peak > x.numel() * 4
     return live.peak
 
@@ -309,4 +321,23 @@ def peak(method: Method, place: Place) -> int:
 )
 def test_memory_does_not_grow_with_the_work(little: Method, much: Method, place: Place) -> None:
     small, large = peak(little, place), peak(much, place)
+    assert large < 1.1 * small, f"{large} bytes for {much}, {small} for {little}"
+
+
+@pytest.mark.parametrize("place", PLACES, ids=str)
+@pytest.mark.parametrize(
+    ("little", "much"),
+    [
+        (FeaturePermutation(2), FeaturePermutation(20)),
+        (ShapleySampling(2), ShapleySampling(20)),
+        (RISE(20), RISE(200)),
+    ],
+    ids=["permutation", "shapley_sampling", "rise"],
+)
+def test_memory_does_not_grow_with_the_draws(
+    little: Method, much: Method, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lightning_explain.attribution.coalitions.ROWS_IN_A_BLOCK", 64)
+    few = not isinstance(little, RISE)
+    small, large = peak(little, place, few=few), peak(much, place, few=few)
     assert large < 1.1 * small, f"{large} bytes for {much}, {small} for {little}"

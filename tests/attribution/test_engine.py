@@ -4,6 +4,7 @@ from cases import BY_NAME, CNN, MLP
 from torch import Tensor, nn
 
 from lightning_explain import (
+    FeatureAblation,
     GradCAM,
     Input,
     IntegratedGradients,
@@ -289,3 +290,46 @@ def test_methods_of_the_users_may_forget_to_detach() -> None:
 def test_a_place_is_no_name() -> None:
     with pytest.raises(TypeError, match=r"A place is Input\(\), Layer\(name\) or Neuron\(name, index\), got 'conv1'"):
         explain(nn.Linear(2, 2), torch.ones(1, 2), "saliency", place="conv1")
+
+
+def test_a_feature_mask_is_one_of_the_places_variable() -> None:
+    model, x = BY_NAME["cnn"].model(), BY_NAME["cnn"].inputs()
+    at_layer = explain(
+        model, x, "feature_ablation", Layer("conv2"), 1, feature_mask=torch.arange(4).view(1, 4, 1, 1)[:, [0, 1, 0, 1]]
+    )
+    assert at_layer.coefficients.shape == (4, 2)
+    assert torch.equal(at_layer.values[:, 0], at_layer.values[:, 2])
+    assert torch.equal(at_layer.values[:, :2, 0, 0], at_layer.coefficients)
+    at_neuron = explain(
+        model, x, "feature_ablation", Neuron("conv2", (0, 1, 1)), feature_mask=torch.arange(36).view(1, 1, 6, 6) % 2
+    )
+    assert at_neuron.coefficients.shape == (4, 2)
+    with pytest.raises(ValueError, match=r"The feature mask of conv2 has shape .*; expected \(4 or 1, 4 or 1"):
+        explain(model, x, "feature_ablation", Layer("conv2"), 1, feature_mask=torch.zeros(1, 2, 6, 6).long())
+
+
+def test_a_mask_that_does_not_fit_is_refused_where_it_plays_no_part() -> None:
+    with pytest.raises(ValueError, match=r"The feature mask of input has shape \(5,\); expected \(4 or 1, 5 or 1\)"):
+        explain(mlp(), X, "saliency", feature_mask=torch.zeros(5).long())
+    mask = torch.zeros(1, 5).long()
+    assert torch.equal(explain(mlp(), X, "saliency", feature_mask=mask).values, explain(mlp(), X, "saliency").values)
+
+
+def test_a_mask_of_the_inputs_stays_behind_at_layers() -> None:
+    problem = pose(mlp(), X, 1, feature_mask=torch.zeros(1, 5).long())
+    assert problem.at(Input(channel_dim=None)).features.count == 1
+    assert problem.at(Neuron("hidden", 1)).features.count == 1
+    assert problem.at(Layer("hidden")).features.count == 6
+    assert problem.at(Input()) is problem
+
+
+def test_a_mask_goes_with_its_samples() -> None:
+    mask = torch.arange(4)[:, None] * 10 + torch.tensor([0, 0, 1, 1, 2])
+    noisy = explain(mlp(), X, SmoothGrad(Occlusion(1), n_samples=2), feature_mask=mask)
+    assert noisy.coefficients is None
+    tunnel = SmoothGrad(FeatureAblation(), n_samples=3)
+    found = explain(mlp(), X, tunnel, feature_mask=mask, max_rows=5).values
+    assert torch.equal(found[:, 0], found[:, 1])
+    assert not torch.equal(found[:, 1], found[:, 2])
+    alone = explain(mlp(), X[1:2], tunnel, feature_mask=mask[1:2]).values
+    torch.testing.assert_close(alone, found[1:2])

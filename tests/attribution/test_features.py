@@ -3,7 +3,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lightning_explain.attribution.features import FeatureSpace, channel_axis
+from lightning_explain.attribution.features import Features, FeatureSpace, channel_axis
 
 
 @pytest.mark.parametrize(
@@ -59,3 +59,76 @@ def test_cells_are_a_coarse_grid() -> None:
     assert cells[:24].view(4, 6).tolist() == [[0, 0, 0, 1, 1, 1]] * 2 + [[2, 2, 2, 3, 3, 3]] * 2
     assert cells[24:].tolist() == [4, 4, 5, 6, 7]  # one dimension: four cells for two times two
     assert FeatureSpace(((1, 2, 2),)).cells(6).tolist() == [0, 1, 2, 3]
+
+
+def features_of(case: str) -> tuple[Features, tuple[torch.Tensor, ...], tuple[torch.Tensor, ...]]:
+    """Two tensors of three samples, with a mask of each kind, and the ids written out."""
+    z = (torch.randn(3, 2, 4, 3), torch.randn(3, 5))
+    generator = torch.Generator().manual_seed(2)
+    rows = 3 if case == "own" else 1
+    masks = (
+        torch.randint(-3, 4, (rows, 1, 4, 3), generator=generator),
+        torch.randint(-3, 4, (3 if case == "mixed" else rows, 5), generator=generator),
+    )
+    return Features.of(z, 1, masks, ["a", "b"]), z, tuple(m.expand_as(leaf) for m, leaf in zip(masks, z, strict=True))
+
+
+@pytest.mark.parametrize("case", ["shared", "own", "mixed"])
+def test_ids_become_numbers_in_their_order(case: str) -> None:
+    features, z, ids = features_of(case)
+    for i in range(3):
+        known = sorted({int(v) for leaf in ids for v in leaf[i].flatten()})
+        row = i if len(features.counts) > 1 else 0
+        assert int(features.counts[row]) == len(known)
+        for number, own, leaf in zip(features.numbers, ids, z, strict=True):
+            laid = number[row].expand(leaf[i].shape)
+            assert [known[n] for n in laid.flatten().tolist()] == own[i].flatten().tolist()
+    assert features.count == int(features.counts.max())
+
+
+@pytest.mark.parametrize("case", ["shared", "own", "mixed"])
+def test_absent_features_are_the_baselines(case: str) -> None:
+    features, z, ids = features_of(case)
+    z0 = tuple(torch.randn_like(leaf) for leaf in z)
+    rows = torch.tensor([2, 0, 2, 1])
+    present = torch.rand(4, features.count) < 0.5
+    found = features.mixed(present, rows, z, z0)
+    for made, leaf, absent, own in zip(found, z, z0, ids, strict=True):
+        for m, i in enumerate(rows.tolist()):
+            known = sorted({int(v) for part in ids for v in part[i].flatten()})
+            kept = torch.isin(own[i], torch.tensor([k for n, k in enumerate(known) if present[m, n]]).long())
+            assert torch.equal(made[m], torch.where(kept, leaf[i], absent[i]))
+
+
+@pytest.mark.parametrize("case", ["shared", "own", "mixed", "none"])
+def test_spreading_collecting_and_sharing_out(case: str) -> None:
+    z = (torch.randn(3, 2, 4, 3), torch.randn(3, 5))
+    features = Features.of(z) if case == "none" else features_of(case)[0]
+    there = torch.arange(features.count) < features.counts[:, None]
+    numbers = torch.randn(3, features.count) * there
+    spread = features.spread(numbers, z)
+    assert [part.shape for part in spread] == [leaf.shape for leaf in z]
+    assert torch.equal(features.collect(spread), numbers)
+    torch.testing.assert_close(features.sum(features.shared_out(spread)), numbers)
+    sizes = features.sum(tuple(map(torch.ones_like, z)))
+    assert (sizes.sum(dim=1) == 29).all()
+    torch.testing.assert_close(features.sum(spread), numbers * sizes)
+
+
+def test_without_a_mask_features_are_those_of_the_space() -> None:
+    picture, table = torch.randn(3, 2, 4, 3), torch.randn(3, 5)
+    features = Features.of((picture, table))
+    assert features.count == FeatureSpace.of((picture, table)).count == 17
+    assert features.numbers[0].shape == (1, 1, 4, 3)
+    assert features.numbers[1].tolist() == [[12, 13, 14, 15, 16]]
+    assert Features.of((picture,), None).count == 24
+    assert Features.of((torch.randn(3),)).count == 1
+
+
+def test_samples_with_as_many_features_are_grouped() -> None:
+    z = (torch.zeros(4, 3),)
+    mask = torch.tensor([[1, 1, 1], [1, 2, 3], [5, 5, 9], [7, 8, 9]])
+    groups = Features.of(z, 1, mask, ["input"]).groups
+    assert [(count, rows.tolist()) for count, rows in groups] == [(1, [0]), (2, [2]), (3, [1, 3])]
+    assert Features.of(z, 1, mask[1:2], ["input"]).groups == [(3, None)]
+    assert Features.of(z, 1, torch.tensor([[1, 2, 2]] * 4), ["input"]).groups == [(2, None)]

@@ -2,7 +2,7 @@ import pytest
 import torch
 from metrics.evaluations import Pair, Picture, evaluation_of, pictures, rows
 
-from lightning_explain import GradCAM, InputXGradient, IntegratedGradients, Layer, Saliency, SmoothGrad
+from lightning_explain import GradCAM, InputXGradient, IntegratedGradients, KernelShap, Layer, Saliency, SmoothGrad
 from lightning_explain.metrics.evaluation import RandomEvaluation
 from lightning_explain.metrics.perturbation import Course
 
@@ -33,6 +33,18 @@ def test_contributions_stay_what_they_are(method):
         assert torch.equal(evaluation.contributions, evaluation.scores)
         assert evaluation.scores.shape == (4, 36)
         torch.testing.assert_close(evaluation.scores, evaluation.attribution.point[0].sum(dim=1).flatten(1))
+
+
+@pytest.mark.parametrize("mask", [None, torch.arange(36).view(1, 1, 6, 6) // 9])
+def test_what_a_feature_contributes_is_shared_out_among_its_elements(mask):
+    with evaluation_of(Picture(), pictures(), KernelShap(100), baseline=0.5, feature_mask=mask) as evaluation:
+        found = evaluation.contributions
+        torch.testing.assert_close(found.sum(dim=1), evaluation.attribution.span, rtol=0, atol=1e-10)
+        if mask is None:
+            torch.testing.assert_close(found, evaluation.attribution.coefficients)
+        else:
+            per_pixel = evaluation.attribution.coefficients.repeat_interleave(9, dim=1) / 9
+            torch.testing.assert_close(found, per_pixel)
 
 
 def test_coarse_maps_are_scored_at_the_first_input_of_their_kind():

@@ -25,6 +25,9 @@ class Method(ABC):
     coarse: ClassVar[bool] = False
     """Whether the attributions are a coarse map of a layer, to be upsampled to the input."""
 
+    per_feature: ClassVar[bool] = False
+    """Whether all elements of a feature (see ``Problem.features``) carry the attribution of the feature."""
+
     @property
     def contributes(self) -> bool:
         """Whether attributions are shares of the score; otherwise they are sensitivities, score per unit of z."""

@@ -15,6 +15,24 @@ NAMES = {
     "vargrad",
     "grad_cam",
     "occlusion",
+    "feature_ablation",
+    "feature_permutation",
+    "shapley_sampling",
+    "shapley_values",
+    "lime",
+    "kernel_shap",
+    "rise",
+}
+PER_FEATURE = NAMES - {
+    "saliency",
+    "input_x_gradient",
+    "integrated_gradients",
+    "smoothgrad",
+    "smoothgrad_sq",
+    "vargrad",
+    "grad_cam",
+    "occlusion",
+    "rise",
 }
 
 
@@ -45,7 +63,13 @@ def test_methods_have_a_place_of_their_own(name: str) -> None:
 
 
 def test_what_the_attributions_are_is_declared() -> None:
-    assert {name for name in METHODS if METHODS[name].complete} == {"integrated_gradients"}
+    assert {name for name in METHODS if METHODS[name].complete} == {
+        "integrated_gradients",
+        "shapley_sampling",
+        "shapley_values",
+        "kernel_shap",
+    }
+    assert {name for name in METHODS if METHODS[name].per_feature} == PER_FEATURE
     assert {name for name in METHODS if METHODS[name]().coarse} == {"grad_cam"}
     shares = {name for name in METHODS if METHODS[name]().contributes}
-    assert shares == {"input_x_gradient", "integrated_gradients", "grad_cam", "occlusion"}
+    assert shares == {"input_x_gradient", "integrated_gradients", "grad_cam", "occlusion", "rise"} | PER_FEATURE
