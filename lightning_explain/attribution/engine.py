@@ -81,7 +81,7 @@ class Explainer:
     def _delta(self, problem: Problem, point: Point) -> tuple[Tensor | None, Tensor | None]:
         if not (self.method.complete and self.method.contributes):
             return None, None
-        span = problem.value.double() - problem.baseline_value.double()
+        span = problem.value.double() - self.method.reference(problem).double()
         total = torch.stack([leaf.double().reshape(len(leaf), -1).sum(dim=1) for leaf in point]).sum(dim=0)
         return total - span, span
 

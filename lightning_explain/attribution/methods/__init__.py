@@ -1,5 +1,7 @@
 """Attribution methods, one file for each formula. To add one: a file, and a line here."""
 
+from lightning_explain.attribution.methods.deep_lift import DeepLift as DeepLift
+from lightning_explain.attribution.methods.deep_lift import DeepLiftShap as DeepLiftShap
 from lightning_explain.attribution.methods.grad_cam import GradCAM as GradCAM
 from lightning_explain.attribution.methods.input_x_gradient import InputXGradient as InputXGradient
 from lightning_explain.attribution.methods.integrated_gradients import IntegratedGradients as IntegratedGradients
