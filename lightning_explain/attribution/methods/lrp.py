@@ -1,0 +1,70 @@
+"""Layer-wise relevance propagation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from lightning_explain.attribution.methods.method import METHODS, Method
+from lightning_explain.attribution.problem import Problem
+from lightning_explain.attribution.rules.composites import Composite, composite
+from lightning_explain.attribution.rules.modules import running
+from lightning_explain.attribution.rules.propagation import Relevance
+from lightning_explain.attribution.rules.relevance import Rule, away_from_zero
+from lightning_explain.inputs import Point
+
+Layers = Mapping[str | type[nn.Module], Rule] | tuple[tuple[str | type[nn.Module], Rule], ...]
+
+
+@METHODS.register("lrp")
+@dataclass(frozen=True)
+class LRP(Method):
+    r"""Relevance of the score, handed down from operator to operator by rules that conserve it.
+
+    Computed as :math:`R = z \cdot g`, with g a gradient whose backward steps are the rules. Additions split in
+    proportion, activations pass on, max-pooling gives all to the winner, products of variables (attention, gates) give
+    half to each, softmax follows its Taylor expansion, normalisations take their scale for constant, and a BatchNorm
+    is one operator with the convolution in front of it. Nothing is written to modules or weights.
+
+    The relevances sum to the score if no biases are added, epsilon is 0, all relevance flows back to the variable, and
+    each denominator is nonzero: biases and epsilon absorb relevance.
+
+    S. Bach et al.: On Pixel-Wise Explanations for Non-Linear Classifier Decisions by Layer-Wise Relevance Propagation.
+    doi:10.1371/journal.pone.0130140, 2015; attention: R. Achtibat et al.: AttnLRP. arXiv:2402.05602, 2024.
+
+    Args:
+        composite: Which rule for which type of operator: a name (see ``COMPOSITES``) or a ``Composite``.
+        layers: Rules that come first: pattern of a module's dotted name (``"features.*"``) or module type -> rule. The
+            first that matches counts; only affine operators of that very module, not of those inside, follow it.
+
+    Raises:
+        ValueError: If the composite is unknown.
+    """
+
+    composite: str | Composite = "epsilon_plus"
+    layers: Layers = ()
+
+    def __post_init__(self) -> None:
+        composite(self.composite)
+        pairs = self.layers.items() if isinstance(self.layers, Mapping) else self.layers
+        object.__setattr__(self, "layers", tuple(pairs))
+
+    def __call__(self, problem: Problem) -> Point:  # noqa: D102
+        with running(problem.model) as stack:
+            mode = Relevance(composite(self.composite), tuple(self.layers), stack)  # type: ignore[arg-type]
+
+            def score(z: Point, rows: Tensor, _: Tensor) -> Tensor:
+                stack.clear()
+                mode.begin()
+                try:
+                    with mode:
+                        return problem.score(z, rows)
+                finally:
+                    mode.begin()
+
+            gradient = problem.gradient_mean(
+                1, lambda rows, _: tuple(leaf.index_select(0, rows) for leaf in problem.z), score=score, kind="lrp"
+            )
+        return tuple(away_from_zero(z) * flow for z, flow in zip(problem.z, gradient, strict=True))
