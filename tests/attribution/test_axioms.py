@@ -47,6 +47,10 @@ LINEAR_IN_THE_MODEL: tuple[Method, ...] = (
     Occlusion(),
 )
 
+CONVOLUTIONAL = {"guided_grad_cam"}
+"""Methods that need a model with convolutions, and no neuron."""
+GENERAL = [name for name in METHODS if name not in CONVOLUTIONAL]
+
 
 def cheap(name: str) -> Method:
     return METHODS[name](**CHEAP.get(name, {}))
@@ -57,7 +61,8 @@ COMBINATIONS = [
     for name in METHODS
     for case in CASES
     for place, has_positions in case.places
-    if has_positions or not cheap(name).coarse
+    if has_positions or not (cheap(name).coarse or name in CONVOLUTIONAL)
+    if name not in CONVOLUTIONAL or (case.name in {"cnn", "dense"} and not isinstance(place, Neuron))
 ]
 every_combination = pytest.mark.parametrize(("name", "case", "place"), COMBINATIONS)
 
@@ -246,7 +251,7 @@ class WithDummy(nn.Module):
         return self.model(*args[:-1])
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", GENERAL)
 @pytest.mark.parametrize("case", [case for case in CASES if case.places[0][1]], ids=lambda case: case.name)
 def test_an_input_that_is_not_used_gets_nothing(name: str, case: Case) -> None:
     inputs = case.inputs()
@@ -256,7 +261,7 @@ def test_an_input_that_is_not_used_gets_nothing(name: str, case: Case) -> None:
     assert found.point[0].abs().max() > 0
 
 
-@pytest.mark.parametrize("name", [name for name in METHODS if not cheap(name).coarse])
+@pytest.mark.parametrize("name", [name for name in GENERAL if not cheap(name).coarse])
 def test_a_feature_that_is_not_used_gets_nothing(name: str) -> None:
     class Blind(MLP):
         def forward(self, x: Tensor) -> Tensor:
@@ -291,7 +296,7 @@ def test_the_attribution_of_a_sum_is_the_sum_of_attributions(method: Method, cas
     "name",
     [
         name
-        for name in METHODS
+        for name in GENERAL
         if not cheap(name).coarse and "grad_sq" not in name and name not in {"smoothgrad", "vargrad"}
     ],
 )
@@ -331,7 +336,7 @@ def test_strange_strides_do_not_matter(name: str) -> None:
     close(attribute(name, case, Input(), x.to(memory_format=torch.channels_last)).point, expected)
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", GENERAL)
 def test_models_without_parameters_and_single_samples(name: str) -> None:
     class Energy(nn.Module):
         def forward(self, *, x: Tensor) -> Tensor:
@@ -361,7 +366,7 @@ def test_it_does_not_matter_where_it_is_called(name: str, mode: Callable[[], Any
     assert not any(leaf.is_inference() for leaf in (*found.point, *layer.point))
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", GENERAL)
 def test_models_may_work_in_place_on_their_input(name: str) -> None:
     class Greedy(nn.Module):
         def forward(self, x: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 """Guided backpropagation and deconvolution."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -7,22 +8,21 @@ from torch import Tensor
 
 from lightning_explain.attribution.methods.method import METHODS, Method
 from lightning_explain.attribution.problem import Problem
-from lightning_explain.attribution.rules.rectified import RECTIFIERS, Guided
-from lightning_explain.attribution.rules.rectified import Deconvolution as DeconvolutionMode
+from lightning_explain.attribution.rules.rectified import DECONVOLUTION, GUIDED, Rectified, Step
 from lightning_explain.inputs import Point
 
 
 class _Rectified(Method):
     """The gradient, with another backward step for rectifiers."""
 
-    mode: ClassVar[type[Guided]]
+    rules: ClassVar[Mapping[str, Step]]
 
     @property
     def contributes(self) -> bool:  # noqa: D102
         return False
 
     def __call__(self, problem: Problem) -> Point:  # noqa: D102
-        mode = self.mode(self.name, RECTIFIERS)
+        mode = Rectified(self.name, self.rules)
 
         def score(z: Point, rows: Tensor, _: Tensor) -> Tensor:
             with mode:
@@ -46,7 +46,7 @@ class GuidedBackprop(_Rectified):
     J. T. Springenberg et al.: Striving for Simplicity. arXiv:1412.6806, 2014.
     """
 
-    mode = Guided
+    rules = GUIDED
 
 
 @METHODS.register("deconvolution")
@@ -59,4 +59,4 @@ class Deconvolution(_Rectified):
     M. Zeiler, R. Fergus: Visualizing and Understanding Convolutional Networks. arXiv:1311.2901, 2013.
     """
 
-    mode = DeconvolutionMode
+    rules = DECONVOLUTION

@@ -28,8 +28,8 @@ class LRP(Method):
     half to each, softmax follows its Taylor expansion, normalisations take their scale for constant, and a BatchNorm
     is one operator with the convolution in front of it. Nothing is written to modules or weights.
 
-    The relevances sum to the score if no biases are added, epsilon is 0, all relevance flows back to the variable, and
-    each denominator is nonzero: biases and epsilon absorb relevance.
+    The relevances sum to the score if no biases are added, epsilon is 0, ``through_softmax`` is off, and all
+    paths lead back to the variable: biases, epsilon and the constant terms of softmax absorb relevance.
 
     S. Bach et al.: On Pixel-Wise Explanations for Non-Linear Classifier Decisions by Layer-Wise Relevance Propagation.
     doi:10.1371/journal.pone.0130140, 2015; attention: R. Achtibat et al.: AttnLRP. arXiv:2402.05602, 2024.
@@ -39,12 +39,17 @@ class LRP(Method):
         layers: Rules that come first: pattern of a module's dotted name (``"features.*"``) or module type -> rule. The
             first that matches counts; only affine operators of that very module, not of those inside, follow it.
 
+        through_softmax: Whether relevance goes through softmax too, by its Taylor expansion (AttnLRP); that is not
+            conserved. False takes attention weights for constant (A. Ali et al.: arXiv:2202.07304, 2022): all goes
+            through the values, and is.
+
     Raises:
         ValueError: If the composite is unknown.
     """
 
     composite: str | Composite = "epsilon_plus"
     layers: Layers = ()
+    through_softmax: bool = True
 
     def __post_init__(self) -> None:
         composite(self.composite)
@@ -53,7 +58,8 @@ class LRP(Method):
 
     def __call__(self, problem: Problem) -> Point:  # noqa: D102
         with running(problem.model) as stack:
-            mode = Relevance(composite(self.composite), tuple(self.layers), stack)  # type: ignore[arg-type]
+            rules = composite(self.composite)
+            mode = Relevance(rules, tuple(self.layers), stack, through_softmax=self.through_softmax)  # type: ignore[arg-type]
 
             def score(z: Point, rows: Tensor, _: Tensor) -> Tensor:
                 stack.clear()

@@ -46,16 +46,21 @@ class Relevance(OperatorMode[Step]):
         composite: Chooses the rules of affine operators.
         layers: Rules for modules by pattern of name or by type, before the composite.
         stack: The modules that are running.
+        through_softmax: Whether relevance goes through softmax, or what it weights keeps all.
     """
 
     def __init__(
-        self, composite: Composite, layers: tuple[tuple[str | type[nn.Module], Rule], ...], stack: Running
+        self,
+        composite: Composite,
+        layers: tuple[tuple[str | type[nn.Module], Rule], ...],
+        stack: Running,
+        *,
+        through_softmax: bool = True,
     ) -> None:
         super().__init__("lrp", STEPS)
-        self.composite, self.layers, self.stack = composite, layers, stack
+        self.composite, self.layers, self.stack, self.through_softmax = composite, layers, stack, through_softmax
         self._records: dict[int, tuple[weakref.ref[Tensor], _Record]] = {}
         self._affine_runs = 0
-        self.used_first = False
 
     def begin(self) -> None:
         """Get ready for a forward pass."""
@@ -205,6 +210,15 @@ def constant(_: Relevance, call: Call) -> Any:  # noqa: ANN401
     return call.replaced(call.positions, [tensor.detach() for tensor in call.active]).run()
 
 
+def softmax(mode: Relevance, call: Call) -> Any:  # noqa: ANN401
+    """Its Taylor expansion, which in a modified gradient is the gradient; or weights taken for constant.
+
+    Returns:
+        The weights.
+    """
+    return call.run() if mode.through_softmax else constant(mode, call)
+
+
 def activation(_: Relevance, call: Call) -> Any:  # noqa: ANN401
     """Relevance goes through an activation as it is.
 
@@ -264,6 +278,7 @@ STEPS: dict[str, Step] = {
     "div": to_first,
     **dict.fromkeys(("rsqrt", "reciprocal"), constant),
     "batch_norm": batch_norm,
+    "softmax": softmax,
     **dict.fromkeys(
         """
         relu6 hardtanh elu selu celu gelu silu mish sigmoid expit hardsigmoid hardswish tanh softplus logsigmoid
@@ -274,7 +289,7 @@ STEPS: dict[str, Step] = {
     ),
     **dict.fromkeys(
         """
-        relu leaky_relu prelu softmax log_softmax logsumexp max amax min amin max_pool1d max_pool2d max_pool3d
+        relu leaky_relu prelu log_softmax logsumexp max amax min amin max_pool1d max_pool2d max_pool3d
         adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d
         """.split(),
         lambda _, call: call.run(),

@@ -12,54 +12,55 @@ from lightning_explain.attribution.rules.mode import OperatorMode
 from lightning_explain.attribution.rules.operator import Call
 from lightning_explain.attribution.rules.pullback import pulled
 
-Local: TypeAlias = Callable[[Call, Tensor], Tensor]
-"""(rectifier, its input) -> where its own gradient is one."""
+Step: TypeAlias = Callable[[Call], Tensor]
+"""A rectifier -> its value, whose graph is the rule."""
 
 
-class Guided(OperatorMode[Local]):
-    """Lets only positive gradients pass back through rectifiers that were open.
+class Rectified(OperatorMode[Step]):
+    """Gives rectifiers a backward step of their own; everything else keeps its gradient.
 
     Args:
-        rules: Rectifiers.
+        method: The method's name.
+        rules: Operator name -> step.
     """
 
-    def apply(self, rule: Local, call: Call) -> Any:  # noqa: ANN401
+    def apply(self, rule: Step, call: Call) -> Any:  # noqa: ANN401
         """Do a rectifier.
 
         Returns:
             Its value.
         """
-        (x,) = call.active
-        with torch.no_grad():
-            value, is_open = call.run(), rule(call, x.detach())
-        return pulled(value, lambda gradient: (gradient.clamp(min=0) * is_open,), x)
+        return rule(call)
 
-    def _noticed(self, call: Call, result: Any) -> Any:  # noqa: ANN401
-        return result  # whatever is not a rectifier keeps its gradient
+    def warn(self, name: str) -> None:
+        """Say nothing: what is not a rectifier has no rule."""
 
 
-class Deconvolution(Guided):
-    """Lets only positive gradients pass back through rectifiers, open or not."""
+def guided(call: Call) -> Tensor:
+    """Only positive gradients come to the rectifier, which lets through what its own gradient does.
 
-    def apply(self, rule: Local, call: Call) -> Any:  # noqa: ANN401
-        """Do a rectifier.
-
-        Returns:
-            Its value.
-        """
-        (x,) = call.active
-        with torch.no_grad():
-            value = call.run()
-        return pulled(value, lambda gradient: (gradient.clamp(min=0),), x)
+    Returns:
+        Its value.
+    """
+    value: Tensor = call.run()
+    return pulled(value.detach(), lambda gradient: (gradient.clamp(min=0),), value)
 
 
-def _between(call: Call, x: Tensor) -> Tensor:
-    return (x > call.argument(1, "min_val", -1.0)) & (x < call.argument(2, "max_val", 1.0))
+def deconvolution(call: Call) -> Tensor:
+    """Only positive gradients pass, whether or not the rectifier was open.
+
+    Returns:
+        Its value.
+    """
+    with torch.no_grad():
+        value: Tensor = call.run()
+    return pulled(value, lambda gradient: (gradient.clamp(min=0),), *call.active)
 
 
-RECTIFIERS: dict[str, Local] = {
-    "relu": lambda _, x: x > 0,
-    "relu6": lambda _, x: (x > 0) & (x < 6),
-    "hardtanh": _between,
-}
-"""Operator name -> where it is open. ``RECTIFIERS["my_relu"] = lambda call, x: x > 0`` adds one."""
+RECTIFIERS = ("relu", "relu6", "hardtanh")
+
+GUIDED: dict[str, Step] = dict.fromkeys(RECTIFIERS, guided)
+"""Operator name -> step. ``GUIDED["my_relu"] = guided`` adds one."""
+
+DECONVOLUTION: dict[str, Step] = dict.fromkeys(RECTIFIERS, deconvolution)
+"""Operator name -> step. ``DECONVOLUTION["my_relu"] = deconvolution`` adds one."""

@@ -15,6 +15,12 @@ NAMES = {
     "vargrad",
     "grad_cam",
     "occlusion",
+    "deep_lift",
+    "deep_lift_shap",
+    "guided_backprop",
+    "deconvolution",
+    "guided_grad_cam",
+    "lrp",
 }
 
 
@@ -45,7 +51,19 @@ def test_methods_have_a_place_of_their_own(name: str) -> None:
 
 
 def test_what_the_attributions_are_is_declared() -> None:
-    assert {name for name in METHODS if METHODS[name].complete} == {"integrated_gradients"}
+    assert {name for name in METHODS if METHODS[name].complete} == {
+        "integrated_gradients",
+        "deep_lift",
+        "deep_lift_shap",
+    }
     assert {name for name in METHODS if METHODS[name]().coarse} == {"grad_cam"}
     shares = {name for name in METHODS if METHODS[name]().contributes}
-    assert shares == {"input_x_gradient", "integrated_gradients", "grad_cam", "occlusion"}
+    assert shares == {
+        "input_x_gradient",
+        "integrated_gradients",
+        "grad_cam",
+        "occlusion",
+        "deep_lift",
+        "deep_lift_shap",
+        "lrp",
+    }
