@@ -224,6 +224,10 @@ def _per_channel(held: Tensor | None, like: Tensor) -> Tensor | None:
     return None if held is None else held.view(-1, *[1] * (like.ndim - 2))
 
 
+def _is_euclidean(order: object, dim: object) -> bool:
+    return order is None or (order == 2 and isinstance(dim, int))  # of matrices 2 is the spectral norm
+
+
 COMPOSITIONS: dict[str, Composition] = {
     "layer_norm": Composition(layer_norm),
     "rms_norm": Composition(rms_norm),
@@ -233,6 +237,7 @@ COMPOSITIONS: dict[str, Composition] = {
     "var": Composition(var),
     "std": Composition(std),
     "norm": Composition(norm, lambda call: call.argument(1, "p", 2) in {2, 2.0, "fro", None}),
+    "linalg_norm": Composition(norm, lambda call: _is_euclidean(call.argument(1, "ord"), call.argument(2, "dim"))),
     "vector_norm": Composition(norm, lambda call: call.argument(1, "ord", 2) == 2),
     "glu": Composition(glu),
     "maximum": Composition(maximum),

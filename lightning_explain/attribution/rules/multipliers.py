@@ -86,6 +86,21 @@ def rescale(pair: Pair) -> Pullback:
     return lambda gradient: ((gradient * multiplier).sum_to_size(x.shape),)
 
 
+def rectifier(pair: Pair) -> Pullback:
+    """The quotient of differences of a ReLU, which is exact wherever there is a difference.
+
+    Returns:
+        The backward step.
+    """
+    (x,), (x0,) = pair.inputs, pair.inputs0
+    difference = x - x0
+    multiplier = (pair.out - pair.out0).div_(difference)
+    same = difference == 0
+    if same.any():
+        multiplier = torch.where(same, (x > 0).to(x.dtype), multiplier)
+    return lambda gradient: (gradient * multiplier,)
+
+
 def midpoint(pair: Pair) -> Pullback:
     """The gradient half-way: exact for products, d(ab) = da (b + b0)/2 + db (a + a0)/2.
 
@@ -257,9 +272,10 @@ PRODUCT = Multipliers(midpoint, linear=lambda call: len(call.positions) == 1, fi
 ALONG = Multipliers(maximum_along, fits=_along_one_dimension)
 
 MULTIPLIERS: dict[str, Multipliers] = {
+    "relu": Multipliers(rectifier),
     **dict.fromkeys(
         """
-        relu relu6 hardtanh leaky_relu prelu elu selu celu gelu silu mish sigmoid expit hardsigmoid hardswish tanh
+        relu6 hardtanh leaky_relu prelu elu selu celu gelu silu mish sigmoid expit hardsigmoid hardswish tanh
         softplus logsigmoid softsign hardshrink softshrink threshold clamp clamp_min clamp_max abs exp exp2 expm1 log
         log2 log10 log1p sqrt rsqrt square pow rpow reciprocal erf erfc sin cos tan sinh cosh atan arctan asin acos
         sinc logit sign sgn

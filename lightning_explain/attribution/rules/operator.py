@@ -23,6 +23,7 @@ ALIASES = {
     "log_sigmoid": "logsigmoid",
     "clip": "clamp",
     "absolute": "abs",
+    "linalg_vector_norm": "vector_norm",
     "max_pool1d_with_indices": "max_pool1d",
     "max_pool2d_with_indices": "max_pool2d",
     "max_pool3d_with_indices": "max_pool3d",
@@ -153,7 +154,7 @@ def operator_name(function: Callable[..., Any]) -> str:
     name = str(getattr(function, "__name__", function)).rsplit(".", 1)[-1]
     if name in {"__get__", "__set__"}:
         return ""
-    name = name.strip("_")
+    name = name.strip("_").removeprefix("special_")
     return ALIASES.get(name, name)
 
 

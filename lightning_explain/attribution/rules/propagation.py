@@ -136,10 +136,7 @@ class Relevance(OperatorMode[Step]):
             A tensor that shares the storage of ``out``.
         """
         if type(rule) is Epsilon:
-            if rule.epsilon == 0:
-                return out
-            value = out.detach()
-            return scaled(out, value / rule.stabilized(value))
+            return out if rule.epsilon == 0 else self._stabilized(rule, out)
         (x, value) = self.keep([op.x, out])
 
         def pullback(gradient: Tensor) -> tuple[Tensor, ...]:
@@ -151,6 +148,13 @@ class Relevance(OperatorMode[Step]):
             return torch.autograd.grad([share for share, _ in shares], leaf, tops)
 
         return pulled(out.detach(), pullback, op.x)
+
+    def _stabilized(self, rule: Rule, out: Tensor) -> Tensor:
+        # In the backward pass, which does not come here where a BatchNorm has taken over.
+        (value,) = self.keep([out])
+        return pulled(
+            out.detach(), lambda gradient: (gradient * value.tensor / rule.stabilized(value.tensor),), out
+        )
 
     def _warn_of_first(self, rule: Rule) -> None:
         if "first" not in self._warned:

@@ -56,9 +56,9 @@ class Rule(ABC):
         """Keep a denominator away from zero.
 
         Returns:
-            The denominator with epsilon added to its absolute value; zero counts as positive.
+            The denominator with epsilon added to its absolute value.
         """
-        return denominator + torch.where(denominator < 0, -self.epsilon, self.epsilon)
+        return denominator + torch.copysign(denominator.new_tensor(self.epsilon), denominator)
 
 
 @dataclass(frozen=True)
@@ -203,13 +203,12 @@ def _signed(op: Affine, *, positive: bool) -> Tensor:
     """The sum of the contributions of one sign, of the bias too."""
     plus, minus = op.weight.clamp(min=0), op.weight.clamp(max=0)
     bias = None if op.bias is None else op.bias.clamp(min=0) if positive else op.bias.clamp(max=0)
+    if not (op.x.detach() < 0).any():  # behind a rectifier
+        return op.operator(op.x, plus if positive else minus, bias)
     x_plus = op.x.clamp(min=0)
     x_minus = op.x - x_plus
     with_plus, with_minus = (x_plus, x_minus) if positive else (x_minus, x_plus)
-    first = op.operator(with_plus, plus, bias)
-    if positive and not (op.x.detach() < 0).any():
-        return first  # behind a rectifier there is nothing negative
-    return first + op.operator(with_minus, minus, None)
+    return op.operator(with_plus, plus, bias) + op.operator(with_minus, minus, None)
 
 
 def _bound(given: float | Tensor | None, x: Tensor, extreme: object) -> Tensor:

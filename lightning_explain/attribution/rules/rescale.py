@@ -71,6 +71,8 @@ class Rescale(OperatorMode[Multipliers]):
                 score = at_samples()
             with torch.no_grad(), self._replay(), self:
                 reference = at_reference()
+            if self._seen:
+                raise ValueError(_other_path(self._seen[0][0], "nothing more"))
         finally:
             self.forget()
         return score, reference
@@ -119,10 +121,7 @@ class Rescale(OperatorMode[Multipliers]):
     def _next(self, call: Call) -> bool | _Slot:
         name, recorded = self._seen.popleft() if self._seen else ("nothing more", False)
         if name != call.name:
-            raise ValueError(
-                f"DeepLift compares a sample with its baseline operator by operator, and the model takes another path for"
-                f" the baseline: {name!r} at the samples, {call.name!r} at the baseline. Use integrated gradients."
-            )
+            raise ValueError(_other_path(name, call.name))
         self._current = recorded
         return recorded
 
@@ -133,6 +132,13 @@ class Rescale(OperatorMode[Multipliers]):
             yield
         finally:
             self._replaying = False
+
+
+def _other_path(at_samples: str, at_baseline: str) -> str:
+    return (
+        "DeepLift compares a sample with its baseline operator by operator, and the model takes another path for the"
+        f" baseline: {at_samples!r} at the samples, {at_baseline!r} at the baseline. Use integrated gradients."
+    )
 
 
 def _with_first(result: Any, value: Tensor) -> Any:  # noqa: ANN401
