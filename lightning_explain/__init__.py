@@ -11,8 +11,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from lightning_explain.attribution.attribution import Attribution as Attribution
     from lightning_explain.attribution.engine import explain as explain
+    from lightning_explain.attribution.methods import LRP as LRP
     from lightning_explain.attribution.methods import METHODS as METHODS
+    from lightning_explain.attribution.methods import Deconvolution as Deconvolution
+    from lightning_explain.attribution.methods import DeepLift as DeepLift
+    from lightning_explain.attribution.methods import DeepLiftShap as DeepLiftShap
     from lightning_explain.attribution.methods import GradCAM as GradCAM
+    from lightning_explain.attribution.methods import GuidedBackprop as GuidedBackprop
+    from lightning_explain.attribution.methods import GuidedGradCAM as GuidedGradCAM
     from lightning_explain.attribution.methods import InputXGradient as InputXGradient
     from lightning_explain.attribution.methods import IntegratedGradients as IntegratedGradients
     from lightning_explain.attribution.methods import NoiseTunnel as NoiseTunnel
@@ -42,6 +48,12 @@ _MODULES = {
     "InputXGradient": "attribution.methods",
     "IntegratedGradients": "attribution.methods",
     "Layer": "attribution.place",
+    "LRP": "attribution.methods",
+    "Deconvolution": "attribution.methods",
+    "DeepLift": "attribution.methods",
+    "DeepLiftShap": "attribution.methods",
+    "GuidedBackprop": "attribution.methods",
+    "GuidedGradCAM": "attribution.methods",
     "METHODS": "attribution.methods",
     "METRICS": "metrics",
     "Neuron": "attribution.place",

@@ -62,7 +62,17 @@ class ResidualCNN(nn.Module):
     def __init__(self):
         super().__init__()
         stem = [nn.Conv2d(3, 16, 3, 1, 1, bias=False), nn.BatchNorm2d(16), nn.ReLU()]
-        blocks = [Block(16), Block(16), Block(16), Block(32, 2), Block(32), Block(32), Block(64, 2), Block(64), Block(64)]
+        blocks = [
+            Block(16),
+            Block(16),
+            Block(16),
+            Block(32, 2),
+            Block(32),
+            Block(32),
+            Block(64, 2),
+            Block(64),
+            Block(64),
+        ]
         self.body = nn.Sequential(*stem, *blocks)
         self.pool = nn.AdaptiveAvgPool2d(1)
         self.head = nn.Linear(64, 10)
@@ -159,7 +169,9 @@ def main():
     images = torch.randn(64, 3, 32, 32)
     print(f"{platform.processor() or platform.machine()}, {threads} thread(s), torch {torch.__version__},", end=" ")
     print(f"Captum {version('captum')}; 20-layer residual CNN, {samples} images 3 × 32 × 32")
-    print("| method | rows forward | rows backward | method s | limit s | ratio | explain s | Captum s | Captum / ours |")
+    print(
+        "| method | rows forward | rows backward | method s | limit s | ratio | explain s | Captum s | Captum / ours |"
+    )
     print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
     for name, method, theirs in contestants(model):
         rows, best = measure(model, images, samples, method, theirs)

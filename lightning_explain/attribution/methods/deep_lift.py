@@ -149,7 +149,7 @@ def _warn_if_incomplete(found: Point, span: Tensor, dtype: torch.dtype) -> None:
 
 def _matching(baselines: Inputs, inputs: Inputs) -> Inputs:
     wanted = leaves(inputs)
-    given = tuple(baselines[name] for name in inputs) if isinstance(baselines, Mapping) else leaves(baselines)
+    given = tuple(baselines[name] for name in names(inputs)) if isinstance(baselines, Mapping) else leaves(baselines)
     if len(given) != len(wanted) or any(a.shape[1:] != b.shape[1:] for a, b in zip(given, wanted, strict=True)):
         raise ValueError(
             f"The baselines have shapes {[tuple(leaf.shape) for leaf in given]}; expected (K, ...) for each of"

@@ -18,10 +18,10 @@ class _Rectified(Method):
     rules: ClassVar[Mapping[str, Step]]
 
     @property
-    def contributes(self) -> bool:  # noqa: D102
+    def contributes(self) -> bool:
         return False
 
-    def __call__(self, problem: Problem) -> Point:  # noqa: D102
+    def __call__(self, problem: Problem) -> Point:
         mode = Rectified(self.name, self.rules)
 
         def score(z: Point, rows: Tensor, _: Tensor) -> Tensor:

@@ -1,7 +1,6 @@
 """Guided Grad-CAM."""
 
 from dataclasses import dataclass, replace
-from typing import ClassVar
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -36,8 +35,6 @@ class GuidedGradCAM(Method):
         ValueError: When called: at a neuron, whose map is not defined; or if no tensor has the map's positions.
     """
 
-    needs_positions: ClassVar[bool] = True
-
     layer: str | None = None
 
     @property
@@ -47,12 +44,12 @@ class GuidedGradCAM(Method):
     def __call__(self, problem: Problem) -> Point:  # noqa: D102
         if isinstance(problem.place, Neuron):
             raise ValueError("Guided Grad-CAM explains the target output: use Input() or Layer(name), not a neuron.")
-        at_layer = replace(problem, place=Layer(self.layer or last_convolution(problem)))
-        (cam, *_) = GradCAM()(at_layer)
+        layer = Layer(self.layer or last_convolution(problem))
+        (cam, *_) = GradCAM()(replace(problem, place=layer))
         if all(leaf.ndim != cam.ndim for leaf in problem.z):
             raise ValueError(
-                f"The map of layer {at_layer.place.name!r} has shape {tuple(cam.shape)}, and the tensors to explain have"
-                f" {[tuple(leaf.shape) for leaf in problem.z]}: none has positions for it."
+                f"The map of layer {layer.name!r} has shape {tuple(cam.shape)}, and the tensors to explain"
+                f" have {[tuple(leaf.shape) for leaf in problem.z]}: none has positions for it."
             )
         return tuple(_guided(gradient, cam) for gradient in GuidedBackprop()(problem))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from torch import Tensor
 
@@ -23,8 +23,8 @@ class Composite:
             None: as the others of its type.
     """
 
-    convolution: Rule = Epsilon()
-    dense: Rule = Epsilon()
+    convolution: Rule = field(default_factory=Epsilon)
+    dense: Rule = field(default_factory=Epsilon)
     first: Rule | None = None
 
     def rule(self, op: Affine, *, first: bool) -> Rule:

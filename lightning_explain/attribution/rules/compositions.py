@@ -78,7 +78,7 @@ def group_norm(
     return _affine(normal, *(_per_channel(held, input) for held in (weight, bias)))
 
 
-def instance_norm(  # noqa: PLR0913  (the operator's own arguments)
+def instance_norm(
     input: Tensor,  # noqa: A002
     running_mean: Tensor | None = None,
     running_var: Tensor | None = None,
@@ -100,7 +100,7 @@ def instance_norm(  # noqa: PLR0913  (the operator's own arguments)
     return _affine(normal, *(_per_channel(held, input) for held in (weight, bias)))
 
 
-def attention(  # noqa: PLR0913  (the operator's own arguments)
+def attention(
     query: Tensor,
     key: Tensor,
     value: Tensor,
@@ -236,7 +236,7 @@ COMPOSITIONS: dict[str, Composition] = {
     "scaled_dot_product_attention": Composition(attention),
     "var": Composition(var),
     "std": Composition(std),
-    "norm": Composition(norm, lambda call: call.argument(1, "p", 2) in {2, 2.0, "fro", None}),
+    "norm": Composition(norm, lambda call: call.argument(1, "p", 2) in {2, "fro", None}),
     "linalg_norm": Composition(norm, lambda call: _is_euclidean(call.argument(1, "ord"), call.argument(2, "dim"))),
     "vector_norm": Composition(norm, lambda call: call.argument(1, "ord", 2) == 2),
     "glu": Composition(glu),

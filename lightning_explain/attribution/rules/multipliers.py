@@ -210,7 +210,7 @@ def _to_winner(pair: Pair, x: Tensor, x0: Tensor, winners: list[Tensor], dims: i
     flat, flat0 = x.flatten(-dims), x0.flatten(-dims)
     out, out0 = pair.out.reshape(winners[0].shape), pair.out0.reshape(winners[0].shape)
     ours = out <= out0 if "min" in pair.now.name else out >= out0
-    winner = torch.where(ours, *winners)
+    winner: Tensor = torch.where(ours, winners[0], winners[1])
     difference = flat.gather(-1, winner) - flat0.gather(-1, winner)
     near = pair.near(difference, out)
     multiplier = torch.where(near, 1, (out - out0) / torch.where(near, 1, difference))
@@ -228,7 +228,7 @@ def _indices(pool: Callable[..., tuple[Tensor, Tensor]], call: Call) -> Tensor:
 
 
 def _normalizer(pair: Pair) -> tuple[int, Tensor, Tensor, Tensor]:
-    r"""The dimension, the difference of x, each one's share in that of :math:`\log \sum \exp x`, and the latter."""
+    # The dimension, the difference of x, the share of each in that of log sum exp x, and the latter.
     (x,), (x0,) = pair.inputs, pair.inputs0
     dim = pair.now.argument(1, "dim")
     (dim,) = dim if isinstance(dim, (tuple, list)) else (dim,)
@@ -269,34 +269,31 @@ def _along_one_dimension(call: Call) -> bool:
 
 ELEMENTWISE = Multipliers(rescale)
 PRODUCT = Multipliers(midpoint, linear=lambda call: len(call.positions) == 1, fits=lambda _: True)
+QUOTIENT = Multipliers(quotient, linear=lambda call: call.positions == (0,), fits=lambda _: True)
+POOL = Multipliers(max_pool)
 ALONG = Multipliers(maximum_along, fits=_along_one_dimension)
+
+FUNCTIONS = """
+    relu6 hardtanh leaky_relu prelu elu selu celu gelu silu mish sigmoid expit hardsigmoid hardswish tanh softplus
+    logsigmoid softsign hardshrink softshrink threshold clamp clamp_min clamp_max abs exp exp2 expm1 log log2 log10
+    log1p sqrt rsqrt square pow rpow reciprocal erf erfc sin cos tan sinh cosh atan arctan asin acos sinc logit sign sgn
+"""
+PRODUCTS = """
+    mul matmul bmm mm mv dot inner outer ger einsum bilinear addmm addmv addbmm baddbmm addcmul tensordot
+    linear conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d
+"""
+POOLS = "max_pool1d max_pool2d max_pool3d adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d"
+EXTREMES = "max amax min amin"
 
 MULTIPLIERS: dict[str, Multipliers] = {
     "relu": Multipliers(rectifier),
-    **dict.fromkeys(
-        """
-        relu6 hardtanh leaky_relu prelu elu selu celu gelu silu mish sigmoid expit hardsigmoid hardswish tanh
-        softplus logsigmoid softsign hardshrink softshrink threshold clamp clamp_min clamp_max abs exp exp2 expm1 log
-        log2 log10 log1p sqrt rsqrt square pow rpow reciprocal erf erfc sin cos tan sinh cosh atan arctan asin acos
-        sinc logit sign sgn
-        """.split(),
-        ELEMENTWISE,
-    ),
-    **dict.fromkeys(
-        """
-        mul matmul bmm mm mv dot inner outer ger einsum bilinear addmm addmv addbmm baddbmm addcmul tensordot
-        linear conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d
-        """.split(),
-        PRODUCT,
-    ),
-    "div": Multipliers(quotient, linear=lambda call: call.positions == (0,), fits=lambda _: True),
+    **dict.fromkeys(FUNCTIONS.split(), ELEMENTWISE),
+    **dict.fromkeys(PRODUCTS.split(), PRODUCT),
+    "div": QUOTIENT,
     "softmax": Multipliers(softmax),
     "log_softmax": Multipliers(log_softmax),
     "logsumexp": Multipliers(logsumexp, fits=_along_one_dimension),
-    **dict.fromkeys(
-        ("max_pool1d", "max_pool2d", "max_pool3d", "adaptive_max_pool1d", "adaptive_max_pool2d", "adaptive_max_pool3d"),
-        Multipliers(max_pool),
-    ),
-    **dict.fromkeys(("max", "amax", "min", "amin"), ALONG),
+    **dict.fromkeys(POOLS.split(), POOL),
+    **dict.fromkeys(EXTREMES.split(), ALONG),
 }
 """Operator name -> rule. ``MULTIPLIERS["my_operator"] = ELEMENTWISE`` adds one."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cache, cached_property
 from types import FunctionType
 from typing import Any
 
@@ -140,7 +140,7 @@ class Call:
         return (raw.endswith("_") and not raw.endswith("__")) or raw == "__setitem__"
 
 
-@lru_cache(maxsize=None)
+@cache
 def operator_name(function: Callable[..., Any]) -> str:
     """One name for all spellings of an operator: function, method, in place or not.
 
@@ -158,7 +158,7 @@ def operator_name(function: Callable[..., Any]) -> str:
     return ALIASES.get(name, name)
 
 
-@lru_cache(maxsize=None)
+@cache
 def opened(function: Callable[..., Any]) -> Callable[..., Any] | None:
     """The body of a function of torch that is written in Python, for a mode to look into.
 
@@ -188,7 +188,7 @@ def _never(*_: object) -> bool:
     return False
 
 
-@lru_cache(maxsize=None)
+@cache
 def _inplace_position(function: Callable[..., Any]) -> int | None:
     code = getattr(function, "__code__", None)
     names = () if code is None else code.co_varnames[: code.co_argcount]

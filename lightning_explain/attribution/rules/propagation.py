@@ -60,13 +60,13 @@ class Relevance(OperatorMode[Step]):
         super().__init__("lrp", STEPS)
         self.composite, self.layers, self.stack, self.through_softmax = composite, layers, stack, through_softmax
         self._records: dict[int, tuple[weakref.ref[Tensor], _Record]] = {}
-        self._affine_runs = 0
+        self._layer_runs = 0
 
     def begin(self) -> None:
         """Get ready for a forward pass."""
         self.forget()
         self._records.clear()
-        self._affine_runs = 0
+        self._layer_runs = 0
 
     def apply(self, rule: Step, call: Call) -> Any:  # noqa: ANN401
         """Do an operator by its step.
@@ -77,12 +77,12 @@ class Relevance(OperatorMode[Step]):
         return rule(self, call)
 
     def concerns(self, call: Call) -> bool:
-        """Whether the operator depends on the variable; counts the affine ones.
+        """Whether the operator depends on the variable; counts the layers.
 
         Returns:
             True if it does.
         """
-        self._affine_runs += call.name in AFFINE
+        self._layer_runs += call.name in LAYERS
         return super().concerns(call)
 
     def choose(self, op: Affine) -> Rule:
@@ -99,11 +99,12 @@ class Relevance(OperatorMode[Step]):
             if any(_matches(wanted, name, module) for name, module in self.stack[-1:]):
                 if rule.at_variable_only and not at_variable:
                     raise ValueError(
-                        f"The rule {type(rule).__name__} is for a layer that reads the variable itself, and the input of"
-                        f" {self.stack[-1][0]!r} has been computed from it. Use Epsilon, Gamma, ZPlus or AlphaBeta there."
+                        f"The rule {type(rule).__name__} is for a layer that reads the variable itself, and the"
+                        f" input of {self.stack[-1][0]!r} has been computed from it. Use Epsilon, Gamma, ZPlus or"
+                        " AlphaBeta there."
                     )
                 return rule
-        first = self._affine_runs == 1
+        first = op.name in LAYERS and self._layer_runs == 1
         if first and not at_variable and self.composite.first is not None:
             self._warn_of_first(self.composite.first)
         return self.composite.rule(op, first=first and at_variable)
@@ -152,16 +153,14 @@ class Relevance(OperatorMode[Step]):
     def _stabilized(self, rule: Rule, out: Tensor) -> Tensor:
         # In the backward pass, which does not come here where a BatchNorm has taken over.
         (value,) = self.keep([out])
-        return pulled(
-            out.detach(), lambda gradient: (gradient * value.tensor / rule.stabilized(value.tensor),), out
-        )
+        return pulled(out.detach(), lambda gradient: (gradient * value.tensor / rule.stabilized(value.tensor),), out)
 
     def _warn_of_first(self, rule: Rule) -> None:
         if "first" not in self._warned:
             self._warned.add("first")
             warnings.warn(
-                f"The first layer's rule {type(rule).__name__} is for a layer that reads the input itself, and the model"
-                " changes its input before (a normalisation?): that layer follows the rule of its type.",
+                f"The first layer's rule {type(rule).__name__} is for a layer that reads the input itself, and the"
+                " model changes its input before (a normalisation?): that layer follows the rule of its type.",
                 stacklevel=2,
             )
 
@@ -255,7 +254,9 @@ def batch_norm(mode: Relevance, call: Call) -> Any:  # noqa: ANN401
     if merged is None:
         return call.run()
     raw = call.args[0] if record.raw is None else record.raw
-    return mode.distributed(merged, record.rule, Call(call.name, call.function, (raw, *call.args[1:]), call.kwargs).run())
+    return mode.distributed(
+        merged, record.rule, Call(call.name, call.function, (raw, *call.args[1:]), call.kwargs).run()
+    )
 
 
 def _matches(wanted: str | type[nn.Module], name: str, module: nn.Module) -> bool:
@@ -274,29 +275,28 @@ def _is_variable(x: Tensor) -> bool:
     return x.requires_grad
 
 
-AFFINE = frozenset(("linear", "addmm", "matmul", "mm", *CONVOLUTIONS, *TRANSPOSED))
+LAYERS = frozenset(("linear", "addmm", *CONVOLUTIONS, *TRANSPOSED))
+AFFINE = LAYERS | {"matmul", "mm"}
+PRODUCTS = "mul bmm einsum baddbmm addbmm bilinear addcmul mv dot inner outer tensordot"
+ACTIVATIONS = """
+    relu6 hardtanh elu selu celu gelu silu mish sigmoid expit hardsigmoid hardswish tanh softplus logsigmoid softsign
+    hardshrink softshrink threshold clamp clamp_min clamp_max exp exp2 expm1 log1p sqrt square pow erf sin atan abs
+"""
+AS_THEY_ARE = """
+    relu leaky_relu prelu log_softmax logsumexp max amax min amin max_pool1d max_pool2d max_pool3d
+    adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d
+"""
+"""Operators whose gradient is the rule: value times gradient is conserved, or goes to the winner."""
 
 STEPS: dict[str, Step] = {
     **dict.fromkeys(AFFINE, affine_step),
-    **dict.fromkeys("mul bmm einsum baddbmm addbmm bilinear addcmul mv dot inner outer tensordot".split(), halves),
+    **dict.fromkeys(PRODUCTS.split(), halves),
     "div": to_first,
-    **dict.fromkeys(("rsqrt", "reciprocal"), constant),
+    "rsqrt": constant,
+    "reciprocal": constant,
     "batch_norm": batch_norm,
     "softmax": softmax,
-    **dict.fromkeys(
-        """
-        relu6 hardtanh elu selu celu gelu silu mish sigmoid expit hardsigmoid hardswish tanh softplus logsigmoid
-        softsign hardshrink softshrink threshold clamp clamp_min clamp_max exp exp2 expm1 log1p sqrt square pow erf sin
-        atan abs
-        """.split(),
-        activation,
-    ),
-    **dict.fromkeys(
-        """
-        relu leaky_relu prelu log_softmax logsumexp max amax min amin max_pool1d max_pool2d max_pool3d
-        adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d
-        """.split(),
-        lambda _, call: call.run(),
-    ),
+    **dict.fromkeys(ACTIVATIONS.split(), activation),
+    **dict.fromkeys(AS_THEY_ARE.split(), lambda _, call: call.run()),
 }
 """Operator name -> step. ``STEPS["my_activation"] = activation`` adds one."""

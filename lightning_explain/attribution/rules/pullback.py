@@ -23,7 +23,7 @@ def pulled(value: Tensor, pullback: Pullback, *inputs: Tensor) -> Tensor:
     Returns:
         A tensor that shares the storage of ``value``.
     """
-    return _Pulled.apply([value], pullback, *inputs)  # type: ignore[no-any-return]
+    return _Pulled.apply([value], pullback, *inputs)  # type: ignore[no-any-return, no-untyped-call]
 
 
 def scaled(tensor: Tensor, factor: Tensor | float) -> Tensor:

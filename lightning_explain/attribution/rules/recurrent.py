@@ -101,7 +101,7 @@ def rnn_relu_cell(input: Tensor, hx: Tensor, *weights: Tensor) -> Tensor:  # noq
     return _relu_step(input, (hx,), *_ordered(weights))[0]
 
 
-def _layers(  # noqa: PLR0913  (the operators' own arguments)
+def _layers(
     cell: Cell,
     sequence: Tensor,
     state: State,
@@ -127,12 +127,13 @@ def _layers(  # noqa: PLR0913  (the operators' own arguments)
             outs.append(out)
             last.append(final)
         steps = [torch.cat(parts, dim=-1) if bidirectional else parts[0] for parts in zip(*outs, strict=True)]
-    out = torch.stack(steps)
-    return out.transpose(0, 1) if batch_first else out, tuple(torch.stack(parts) for parts in zip(*last, strict=True))
+    whole = torch.stack(steps)
+    final_states = tuple(torch.stack(parts) for parts in zip(*last, strict=True))
+    return whole.transpose(0, 1) if batch_first else whole, final_states
 
 
 def _run(
-    cell: Cell, steps: list[Tensor], state: State, weights: tuple[Tensor | None, ...], *, backwards: bool
+    cell: Cell, steps: list[Tensor], state: State, weights: list[Any], *, backwards: bool
 ) -> tuple[list[Tensor], State]:
     outs = []
     for step in reversed(steps) if backwards else steps:
@@ -141,15 +142,14 @@ def _run(
     return (outs[::-1] if backwards else outs), state
 
 
-def _ordered(weights: list[Tensor] | tuple[Tensor, ...], has_biases: bool = True) -> tuple[Tensor | None, ...]:
-    # (w_ih, w_hh, b_ih, b_hh, projection)
-    given: list[Tensor | None] = list(weights[:2])
+def _ordered(weights: list[Tensor] | tuple[Tensor, ...], has_biases: bool = True) -> list[Any]:
+    # Always a place for biases: of the input and of the state, with the weights in front and a projection behind.
     rest = list(weights[2:])
-    biases: list[Tensor | None] = [rest.pop(0), rest.pop(0)] if has_biases and len(rest) > 1 else [None, None]
-    return (*given, *biases, *rest)
+    biases = [rest.pop(0), rest.pop(0)] if has_biases and len(rest) > 1 else [None, None]
+    return [*weights[:2], *biases, *rest]
 
 
-def _lstm_step(  # noqa: PLR0917
+def _lstm_step(
     step: Tensor,
     state: State,
     w_ih: Tensor,

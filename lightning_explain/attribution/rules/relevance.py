@@ -63,7 +63,7 @@ class Rule(ABC):
 
 @dataclass(frozen=True)
 class Epsilon(Rule):
-    r"""In proportion to the contributions: :math:`R_i = \sum_j \frac{x_i w_{ij}}{y_j + \epsilon \, \mathrm{sign} y_j} R_j`.
+    r"""In proportion to the contributions, :math:`R_i = \sum_j \frac{x_i w_{ij}}{y_j \pm \epsilon} R_j`.
 
     S. Bach et al.: On Pixel-Wise Explanations for Non-Linear Classifier Decisions by Layer-Wise Relevance
     Propagation. doi:10.1371/journal.pone.0130140, 2015.
@@ -200,7 +200,7 @@ def _unit(x: Tensor) -> Tensor:
 
 
 def _signed(op: Affine, *, positive: bool) -> Tensor:
-    """The sum of the contributions of one sign, of the bias too."""
+    # The sum of the contributions of one sign, of the bias too.
     plus, minus = op.weight.clamp(min=0), op.weight.clamp(max=0)
     bias = None if op.bias is None else op.bias.clamp(min=0) if positive else op.bias.clamp(max=0)
     if not (op.x.detach() < 0).any():  # behind a rectifier

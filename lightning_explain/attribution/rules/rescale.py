@@ -64,6 +64,9 @@ class Rescale(OperatorMode[Multipliers]):
 
         Returns:
             The score at the samples (m,), whose graph holds the multipliers, and that at the reference (m,).
+
+        Raises:
+            ValueError: If the model takes another path at the reference.
         """
         self._seen.clear()
         try:

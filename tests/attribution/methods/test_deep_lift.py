@@ -148,7 +148,7 @@ def test_captum_raises_where_a_module_runs_twice() -> None:
     torch.manual_seed(0)
     net = nn.Sequential(nn.Linear(5, 6), relu, nn.Linear(6, 6), relu, nn.Linear(6, 2)).double()
     x = torch.randn(6, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    with pytest.raises((RuntimeError, AssertionError), match="module|shape|size|used more than once"):
+    with pytest.raises((RuntimeError, AssertionError), match=r"module|shape|size|used more than once"):
         captum.DeepLift(net).attribute(x, target=1)
     apart = nn.Sequential(net[0], nn.ReLU(), net[2], nn.ReLU(), net[4])
     ours = explain(net, x, "deep_lift", target=1).values

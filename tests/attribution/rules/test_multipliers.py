@@ -11,6 +11,18 @@ from torch import Tensor
 from lightning_explain.attribution.rules.multipliers import MULTIPLIERS
 from lightning_explain.attribution.rules.rescale import Rescale
 
+FUNCTIONAL = "elu selu celu gelu silu mish hardsigmoid hardswish softplus logsigmoid softsign hardshrink softshrink"
+OF_TORCH = "sigmoid tanh abs exp exp2 expm1 square erf erfc sin cos tan sinh cosh atan arctan sign sgn sinc"
+
+
+def shifted(function: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    return lambda x: function(x + 9)
+
+
+def shrunk(function: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    return lambda x: function(x / 9)
+
+
 ELEMENTWISE: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": F.relu,
     "relu6": lambda x: F.relu6(4 * x),
@@ -24,18 +36,11 @@ ELEMENTWISE: dict[str, Callable[[Tensor], Tensor]] = {
     "pow": lambda x: x**3,
     "rpow": lambda x: 2**x,
     "reciprocal": lambda x: (x + 9).reciprocal(),
-    **{
-        name: getattr(F, name)
-        for name in """elu selu celu gelu silu mish hardsigmoid hardswish softplus logsigmoid softsign hardshrink
-        softshrink""".split()
-    },
-    **{
-        name: getattr(torch, name)
-        for name in "sigmoid tanh abs exp exp2 expm1 square erf erfc sin cos tan sinh cosh atan arctan sign sgn sinc".split()
-    },
+    **{name: getattr(F, name) for name in FUNCTIONAL.split()},
+    **{name: getattr(torch, name) for name in OF_TORCH.split()},
     "expit": torch.special.expit,
-    **{name: lambda x, f=getattr(torch, name): f(x + 9) for name in "log log2 log10 log1p sqrt rsqrt".split()},
-    **{name: lambda x, f=getattr(torch, name): f(x / 9) for name in "asin acos".split()},
+    **{name: shifted(getattr(torch, name)) for name in ("log", "log2", "log10", "log1p", "sqrt", "rsqrt")},
+    **{name: shrunk(getattr(torch, name)) for name in ("asin", "acos")},
     "logit": lambda x: torch.logit(x / 18 + 0.5),
 }
 MASK = torch.tensor([[True, True, False, True]])
