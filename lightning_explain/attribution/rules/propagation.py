@@ -18,12 +18,10 @@ from lightning_explain.attribution.rules.mode import OperatorMode
 from lightning_explain.attribution.rules.modules import Running
 from lightning_explain.attribution.rules.operator import Call
 from lightning_explain.attribution.rules.pullback import pulled, scaled
-from lightning_explain.attribution.rules.relevance import Epsilon, Rule, away_from_zero
+from lightning_explain.attribution.rules.relevance import Epsilon, Rule, away_from_zero, is_variable
 
 Step: TypeAlias = Callable[["Relevance", Call], Any]
 """(mode, call) -> the operator's result, whose graph is the rule."""
-
-VIEWS = ("Clone", "View", "Permute", "Transpose", "ReshapeAlias", "UnsafeView", "Squeeze", "Unsqueeze", "ToCopy", "T")
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,7 +92,7 @@ class Relevance(OperatorMode[Step]):
         Raises:
             ValueError: If a rule for the variable itself was named for a layer behind it.
         """
-        at_variable = _is_variable(op.x)
+        at_variable = is_variable(op.x)
         for wanted, rule in self.layers:
             if any(_matches(wanted, name, module) for name, module in self.stack[-1:]):
                 if rule.at_variable_only and not at_variable:
@@ -261,18 +259,6 @@ def batch_norm(mode: Relevance, call: Call) -> Any:  # noqa: ANN401
 
 def _matches(wanted: str | type[nn.Module], name: str, module: nn.Module) -> bool:
     return fnmatchcase(name, wanted) if isinstance(wanted, str) else isinstance(module, wanted)
-
-
-def _is_variable(x: Tensor) -> bool:
-    node = x.grad_fn
-    while node is not None:
-        name = type(node).__name__
-        if name == "AccumulateGrad":
-            return True
-        if not name.startswith(VIEWS):
-            return False
-        node = node.next_functions[0][0]
-    return x.requires_grad
 
 
 LAYERS = frozenset(("linear", "addmm", *CONVOLUTIONS, *TRANSPOSED))

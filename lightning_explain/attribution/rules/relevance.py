@@ -16,6 +16,9 @@ from torch import Tensor
 from lightning_explain.attribution.rules.affine import Affine
 from lightning_explain.attribution.rules.pullback import pulled
 
+VIEWS = ("Clone", "View", "Permute", "Transpose", "ReshapeAlias", "UnsafeView", "Squeeze", "Unsqueeze", "ToCopy", "T")
+"""What autograd calls the operators that only reshape or copy."""
+
 Share = tuple[Tensor, Tensor | float]
 """A function of the input that relevance is distributed by, and the factor of the relevance that it gets."""
 
@@ -192,6 +195,23 @@ def away_from_zero(value: Tensor) -> Tensor:
     """
     least = torch.finfo(value.dtype).tiny ** 0.5
     return torch.where(value.abs() < least, least, value)
+
+
+def is_variable(x: Tensor) -> bool:
+    """Whether a tensor is what gradients are taken with respect to, but for its shape.
+
+    Returns:
+        False if anything has been computed from it.
+    """
+    node = x.grad_fn
+    while node is not None:
+        name = type(node).__name__
+        if name == "AccumulateGrad":
+            return True
+        if not name.startswith(VIEWS):
+            return False
+        node = node.next_functions[0][0]
+    return x.requires_grad
 
 
 def _unit(x: Tensor) -> Tensor:

@@ -101,6 +101,15 @@ def test_linear_operators_are_not_called_unknown() -> None:
         (y.permute(1, 0, 2).reshape(-1).sum() / 2).backward()
 
 
+@pytest.mark.parametrize("method", ["deep_lift", "guided_backprop", "lrp"])
+def test_compiled_parts_are_seen(method: str) -> None:
+    torch.manual_seed(0)
+    plain = nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 3)).double()
+    mixed = nn.Sequential(torch.compile(nn.Sequential(*plain[:2])), plain[2])
+    x = torch.randn(3, 4, dtype=torch.float64)
+    assert torch.equal(*(explain(model, x, method, target=1).values for model in (plain, mixed)))
+
+
 def test_plain_operators_have_no_rule_of_deep_lift_by_mistake() -> None:
     assert not PLAIN & {"relu", "mul", "softmax", "exp", "max", "abs", "clamp", "div", "norm", "var"}
 
