@@ -2,15 +2,18 @@
 
 from dataclasses import dataclass, replace
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from lightning_explain.attribution.convolution import last_convolution
+from lightning_explain.attribution.interception import intercepted
 from lightning_explain.attribution.methods.grad_cam import GradCAM
-from lightning_explain.attribution.methods.guided_backprop import GuidedBackprop
 from lightning_explain.attribution.methods.method import METHODS, Method
-from lightning_explain.attribution.place import Layer, Neuron
+from lightning_explain.attribution.place import Input, Layer, Neuron
 from lightning_explain.attribution.problem import Problem
+from lightning_explain.attribution.rules.pullback import scaled
+from lightning_explain.attribution.rules.rectified import GUIDED, Rectified
 from lightning_explain.inputs import Point
 
 MODES = {3: "linear", 4: "bilinear", 5: "trilinear"}
@@ -44,18 +47,45 @@ class GuidedGradCAM(Method):
     def __call__(self, problem: Problem) -> Point:  # noqa: D102
         if isinstance(problem.place, Neuron):
             raise ValueError("Guided Grad-CAM explains the target output: use Input() or Layer(name), not a neuron.")
-        layer = Layer(self.layer or last_convolution(problem))
-        (cam, *_) = GradCAM()(replace(problem, place=layer))
-        if all(leaf.ndim != cam.ndim for leaf in problem.z):
-            raise ValueError(
-                f"The map of layer {layer.name!r} has shape {tuple(cam.shape)}, and the tensors to explain"
-                f" have {[tuple(leaf.shape) for leaf in problem.z]}: none has positions for it."
-            )
-        return tuple(_guided(gradient, cam) for gradient in GuidedBackprop()(problem))
+        layer, origin = Layer(self.layer or last_convolution(problem)), replace(problem, place=Input())
+        mode = Rectified(self.name, GUIDED)
+
+        def score(z: Point, rows: Tensor, _: Tensor) -> Tensor:
+            cam = _map(origin, layer, rows)
+            given = _weighted(z, cam, layer)
+            with mode:
+                return problem.score(given, rows)
+
+        return problem.gradient_mean(1, lambda rows, _: _pick(problem.z, rows), score=score, kind="guided grad-cam")
 
 
-def _guided(gradient: Tensor, cam: Tensor) -> Tensor:
-    if gradient.ndim != cam.ndim:
-        return gradient * 0
-    finer = F.interpolate(cam.to(gradient), size=gradient.shape[2:], mode=MODES[cam.ndim], align_corners=False)
-    return gradient * finer
+def _map(origin: Problem, layer: Layer, rows: Tensor) -> Tensor:
+    # The layer's activation becomes a leaf: what is in front of it runs without a graph.
+    held: list[Tensor] = []
+
+    def hold(activation: Tensor) -> Tensor:
+        held.append(activation.detach().requires_grad_())
+        return held[-1].clone()
+
+    with intercepted(origin.model, layer, hold):
+        score = origin.score(_pick(origin.z, rows), rows)
+    (gradient,) = torch.autograd.grad(score.sum(), held[0])
+    return GradCAM().map(held[0].detach(), gradient, 1)
+
+
+def _weighted(z: Point, cam: Tensor, layer: Layer) -> Point:
+    # Whose gradient is multiplied with the map.
+    if all(leaf.ndim != cam.ndim for leaf in z):
+        raise ValueError(
+            f"The map of layer {layer.name!r} has {cam.ndim - 2} dimensions of positions, (n, 1, positions...), and the"
+            f" tensors to explain have {[leaf.ndim for leaf in z]} dimensions: none has room for it."
+        )
+    return tuple(scaled(leaf, _finer(cam, leaf) if leaf.ndim == cam.ndim else 0.0) for leaf in z)
+
+
+def _finer(cam: Tensor, leaf: Tensor) -> Tensor:
+    return F.interpolate(cam.to(leaf), size=leaf.shape[2:], mode=MODES[cam.ndim], align_corners=False)
+
+
+def _pick(point: Point, rows: Tensor) -> Point:
+    return tuple(leaf.index_select(0, rows) for leaf in point)

@@ -151,7 +151,13 @@ class Relevance(OperatorMode[Step]):
     def _stabilized(self, rule: Rule, out: Tensor) -> Tensor:
         # In the backward pass, which does not come here where a BatchNorm has taken over.
         (value,) = self.keep([out])
-        return pulled(out.detach(), lambda gradient: (gradient * value.tensor / rule.stabilized(value.tensor),), out)
+
+        def pullback(gradient: Tensor) -> tuple[Tensor, ...]:
+            # gradient * value / stabilized(value), in few passes: this is most of what LRP adds to the gradient.
+            size = value.tensor.abs().add_(rule.epsilon)
+            return (torch.addcdiv(gradient, gradient, size, value=-rule.epsilon, out=size),)
+
+        return pulled(out.detach(), pullback, out)
 
     def _warn_of_first(self, rule: Rule) -> None:
         if "first" not in self._warned:

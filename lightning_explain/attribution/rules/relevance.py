@@ -131,10 +131,10 @@ class Gamma(Rule):
             raise ValueError(f"gamma must not be negative, got {self.gamma}.")
 
     def shares(self, op: Affine, out: Tensor) -> list[Share]:  # noqa: D102
-        return [(self._favouring(op, positive=sign > 0), (out * sign > 0).to(out)) for sign in (1, -1)]
-
-    def _favouring(self, op: Affine, *, positive: bool) -> Tensor:
-        return op.operator(op.x, op.weight, op.bias) + self.gamma * _signed(op, positive=positive)
+        plus, minus = (_signed(op, positive=positive) for positive in (True, False))
+        sign = out.sign()
+        favoured = plus * (1 + self.gamma * sign.clamp(min=0)) + minus * (1 - self.gamma * sign.clamp(max=0))
+        return [(favoured, 1.0)]
 
 
 @dataclass(frozen=True)
