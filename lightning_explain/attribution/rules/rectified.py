@@ -37,13 +37,15 @@ class Rectified(OperatorMode[Step]):
 
 
 def guided(call: Call) -> Tensor:
-    """Only positive gradients come to the rectifier, which lets through what its own gradient does.
+    """Only positive gradients pass, where the rectifier's own gradient lets them.
 
     Returns:
         Its value.
     """
-    value: Tensor = call.run()
-    return pulled(value.detach(), lambda gradient: (gradient.clamp(min=0),), value)
+    (x,) = call.active
+    # Behind the rectifier's own backward step, whose fresh result nobody else holds: in place costs no memory.
+    gate = pulled(x.detach(), lambda gradient: (gradient.clamp_(min=0),), x)
+    return call.replaced(call.positions, [gate]).run()  # type: ignore[no-any-return]
 
 
 def deconvolution(call: Call) -> Tensor:

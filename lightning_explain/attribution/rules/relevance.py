@@ -138,6 +138,19 @@ class Gamma(Rule):
 
 
 @dataclass(frozen=True)
+class Pass(Rule):
+    """As it is, each output's relevance to the input at its place; the operator must keep the shape."""
+
+    def shares(self, op: Affine, out: Tensor) -> list[Share]:  # noqa: D102
+        if op.x.shape != out.shape:
+            raise ValueError(
+                f"The rule Pass needs outputs of the input's shape, and {op.name!r} makes {tuple(out.shape)} of"
+                f" {tuple(op.x.shape)}."
+            )
+        return [(op.x * 1, 1.0)]
+
+
+@dataclass(frozen=True)
 class ZBox(Rule):
     """For a first layer whose input has bounds, as pixels do: contributions are counted from the bounds.
 

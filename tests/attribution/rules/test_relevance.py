@@ -10,7 +10,17 @@ from torch import Tensor, nn
 from lightning_explain import explain
 from lightning_explain.attribution.methods import LRP
 from lightning_explain.attribution.rules.composites import Composite
-from lightning_explain.attribution.rules.relevance import AlphaBeta, Epsilon, Flat, Gamma, Rule, WSquare, ZBox, ZPlus
+from lightning_explain.attribution.rules.relevance import (
+    AlphaBeta,
+    Epsilon,
+    Flat,
+    Gamma,
+    Pass,
+    Rule,
+    WSquare,
+    ZBox,
+    ZPlus,
+)
 
 EPS = 1e-6
 LAYERS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
@@ -161,6 +171,17 @@ def test_gamma_grows_into_z_plus_and_from_epsilon() -> None:
     torch.testing.assert_close(
         relevance(Gamma(gamma=1e9, epsilon=0)), relevance(ZPlus(epsilon=0)), rtol=1e-6, atol=1e-9
     )
+
+
+def test_pass() -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 3)).double()
+    x = torch.randn(2, 4, dtype=torch.float64)
+    found = explain(net, x, LRP(Composite(), layers={"0": Pass(epsilon=0)}), target=1).values
+    hidden = net[0](x).detach()
+    torch.testing.assert_close(found, explain(net[1], hidden, LRP(Composite()), target=1).values)
+    with pytest.raises(ValueError, match=r"outputs of the input's shape, and 'linear' makes \(2, 3\) of \(2, 4\)"):
+        explain(net, x, LRP(layers={"1": Pass()}), target=1)
 
 
 @pytest.mark.parametrize(
