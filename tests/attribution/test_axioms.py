@@ -48,7 +48,7 @@ LINEAR_IN_THE_MODEL: tuple[Method, ...] = (
 )
 
 CONVOLUTIONAL = {"guided_grad_cam"}
-"""Methods that need a model with convolutions, and no neuron."""
+"""Methods that need a model with convolutions, and a neuron behind the last of them."""
 GENERAL = [name for name in METHODS if name not in CONVOLUTIONAL]
 
 
@@ -62,7 +62,7 @@ COMBINATIONS = [
     for case in CASES
     for place, has_positions in case.places
     if has_positions or not (cheap(name).coarse or name in CONVOLUTIONAL)
-    if name not in CONVOLUTIONAL or (case.name in {"cnn", "dense"} and not isinstance(place, Neuron))
+    if name not in CONVOLUTIONAL or case.name == "cnn" or (case.name == "dense" and isinstance(place, (Input, Layer)))
 ]
 every_combination = pytest.mark.parametrize(("name", "case", "place"), COMBINATIONS)
 

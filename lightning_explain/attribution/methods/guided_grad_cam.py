@@ -35,7 +35,8 @@ class GuidedGradCAM(Method):
             that the model reaches.
 
     Raises:
-        ValueError: When called: at a neuron, whose map is not defined; or if no tensor has the map's positions.
+        ValueError: When called: if what is explained does not depend on the layer, as a neuron in front of it does not,
+            or if no tensor has the map's positions.
     """
 
     layer: str | None = None
@@ -45,9 +46,8 @@ class GuidedGradCAM(Method):
         return False
 
     def __call__(self, problem: Problem) -> Point:  # noqa: D102
-        if isinstance(problem.place, Neuron):
-            raise ValueError("Guided Grad-CAM explains the target output: use Input() or Layer(name), not a neuron.")
-        layer, origin = Layer(self.layer or last_convolution(problem)), replace(problem, place=Input())
+        layer = Layer(self.layer or last_convolution(problem))
+        origin = problem if isinstance(problem.place, Neuron) else replace(problem, place=Input())
         mode = Rectified(self.name, GUIDED)
 
         def score(z: Point, rows: Tensor, _: Tensor) -> Tensor:
@@ -69,6 +69,8 @@ def _map(origin: Problem, layer: Layer, rows: Tensor) -> Tensor:
 
     with intercepted(origin.model, layer, hold):
         score = origin.score(_pick(origin.z, rows), rows)
+    if not score.requires_grad:
+        raise ValueError(f"What is explained does not depend on layer {layer.name!r}; name one in front, layer=...")
     (gradient,) = torch.autograd.grad(score.sum(), held[0])
     return GradCAM().map(held[0].detach(), gradient, 1)
 

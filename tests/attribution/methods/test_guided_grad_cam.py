@@ -55,6 +55,18 @@ def test_at_a_layer(world: tuple[Net, Tensor]) -> None:
     torch.testing.assert_close(found, guided * F.interpolate(alpha, size=(8, 8), mode="bilinear"))
 
 
+def test_of_a_neuron(world: tuple[Net, Tensor]) -> None:
+    net, x = world
+    found = explain(net, x, GuidedGradCAM("conv1"), Neuron("conv2", (1, 2, 2))).values
+    front = nn.Sequential()
+    for name in ("conv1", "relu1", "conv2"):
+        front.add_module(name, getattr(net, name))
+    front.add_module("flatten", nn.Flatten())
+    expected = explain(front, x, GuidedGradCAM("conv1"), Input(), target=16 + 2 * 4 + 2).values
+    torch.testing.assert_close(found, expected)
+    assert found.abs().max() > 0
+
+
 def test_inputs_without_positions_get_nothing() -> None:
     case = BY_NAME["several"]
     picture, table = explain(case.model(), case.inputs(), "guided_grad_cam", target=1).values
@@ -64,8 +76,8 @@ def test_inputs_without_positions_get_nothing() -> None:
 
 def test_where_it_is_not_defined(world: tuple[Net, Tensor]) -> None:
     net, x = world
-    with pytest.raises(ValueError, match="use Input\\(\\) or Layer\\(name\\), not a neuron"):
-        explain(net, x, "guided_grad_cam", Neuron("conv2", (0, 1, 1)))
+    with pytest.raises(ValueError, match="What is explained does not depend on layer 'conv2'; name one in front"):
+        explain(net, x, "guided_grad_cam", Neuron("conv1", (0, 1, 1)))
     with pytest.raises(ValueError, match=r"2 dimensions of positions, .* tensors to explain have \[2\] dimensions"):
         explain(net, x, "guided_grad_cam", Layer("head", "input"), target=1)
     with pytest.raises(ValueError, match="the model runs no convolution"):
