@@ -13,11 +13,17 @@ if TYPE_CHECKING:
     from lightning_explain.attribution.dataset import DatasetAttribution as DatasetAttribution
     from lightning_explain.attribution.dataset import explain_dataset as explain_dataset
     from lightning_explain.attribution.engine import explain as explain
+    from lightning_explain.attribution.methods import LRP as LRP
     from lightning_explain.attribution.methods import METHODS as METHODS
     from lightning_explain.attribution.methods import RISE as RISE
+    from lightning_explain.attribution.methods import Deconvolution as Deconvolution
+    from lightning_explain.attribution.methods import DeepLift as DeepLift
+    from lightning_explain.attribution.methods import DeepLiftShap as DeepLiftShap
     from lightning_explain.attribution.methods import FeatureAblation as FeatureAblation
     from lightning_explain.attribution.methods import FeaturePermutation as FeaturePermutation
     from lightning_explain.attribution.methods import GradCAM as GradCAM
+    from lightning_explain.attribution.methods import GuidedBackprop as GuidedBackprop
+    from lightning_explain.attribution.methods import GuidedGradCAM as GuidedGradCAM
     from lightning_explain.attribution.methods import InputXGradient as InputXGradient
     from lightning_explain.attribution.methods import IntegratedGradients as IntegratedGradients
     from lightning_explain.attribution.methods import KernelShap as KernelShap
@@ -60,6 +66,12 @@ _MODULES = {
     "KernelShap": "attribution.methods",
     "Layer": "attribution.place",
     "Lime": "attribution.methods",
+    "LRP": "attribution.methods",
+    "Deconvolution": "attribution.methods",
+    "DeepLift": "attribution.methods",
+    "DeepLiftShap": "attribution.methods",
+    "GuidedBackprop": "attribution.methods",
+    "GuidedGradCAM": "attribution.methods",
     "METHODS": "attribution.methods",
     "METRICS": "metrics",
     "Neuron": "attribution.place",

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from lightning_explain.attribution.engine import CONVOLUTIONS, parse
+from lightning_explain.attribution.convolution import CONVOLUTIONS
+from lightning_explain.attribution.engine import parse
 from lightning_explain.attribution.place import Input
 from lightning_explain.metrics import METRICS
 from lightning_explain.probe import ProbeSet

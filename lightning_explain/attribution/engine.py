@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from lightning_explain.attribution.attribution import Attribution
 from lightning_explain.attribution.budget import RowBudget
+from lightning_explain.attribution.convolution import last_convolution
 from lightning_explain.attribution.guard import borrowed
-from lightning_explain.attribution.interception import named_layers
 from lightning_explain.attribution.methods import METHODS, Method
 from lightning_explain.attribution.model import Forward, call
 from lightning_explain.attribution.place import Input, Layer, Neuron, Place
@@ -22,8 +22,6 @@ from lightning_explain.attribution.target import resolve_target
 from lightning_explain.baseline import Baseline, resolve
 from lightning_explain.inputs import Inputs, Point, batch_size, leaves, rebuild, require_finite
 from lightning_explain.probe import Target
-
-CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 
 
 @dataclass(frozen=True)
@@ -75,7 +73,7 @@ class Explainer:
     def _delta(self, problem: Problem, point: Point) -> tuple[Tensor | None, Tensor | None]:
         if not (self.method.complete and self.method.contributes):
             return None, None
-        span = problem.value.double() - problem.baseline_value.double()
+        span = problem.value.double() - self.method.reference(problem).double()
         total = torch.stack([leaf.double().reshape(len(leaf), -1).sum(dim=1) for leaf in point]).sum(dim=0)
         return total - span, span
 
@@ -227,35 +225,6 @@ def parse(method: str | Method) -> tuple[Method, Place | None]:
     except KeyError as error:
         raise ValueError(error.args[0]) from None
     return chosen, Layer(layer, side or "output") if layer else None  # type: ignore[arg-type]  # Layer checks it
-
-
-def last_convolution(problem: Problem) -> str:
-    """The last convolution that runs in the model's forward pass.
-
-    Returns:
-        Its dotted name.
-
-    Raises:
-        ValueError: If the model runs none.
-    """
-    reached: list[str] = []
-    layers = named_layers(problem.model)
-    handles = [
-        layer.register_forward_hook(lambda *_, name=name: reached.append(name))
-        for name, layer in layers.items()
-        if isinstance(layer, CONVOLUTIONS)
-    ]
-    try:
-        _ = problem.select(torch.zeros(1, dtype=torch.long, device=leaves(problem.inputs)[0].device)).outputs
-    finally:
-        for handle in handles:
-            handle.remove()
-    if not reached:
-        raise ValueError(
-            "Grad-CAM needs a layer with positions, and the model runs no convolution; name a layer,"
-            f" 'grad_cam@<layer>'. Known: {', '.join(layers)}."
-        )
-    return reached[-1]
 
 
 def _upsampled(attribution: Attribution, problem: Problem) -> Attribution:

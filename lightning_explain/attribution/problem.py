@@ -22,6 +22,8 @@ Points: TypeAlias = Callable[[Tensor, Tensor], Point]
 """(rows, copies) -> the variable, with a row for each pair of a sample and a copy number."""
 
 T = TypeVar("T")
+Score: TypeAlias = Callable[[Point, Tensor, Tensor], Tensor]
+"""(variable, rows, copies) -> the score of each row, with the graph whose gradient is wanted."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -206,13 +208,35 @@ class Problem:
         """
         return self.gradient_mean(1, lambda rows, _: _pick(self.z, rows))
 
-    def gradient_mean(self, copies: int, points: Points, weights: Tensor | None = None) -> Point:
+    def score(self, z: Point, rows: Tensor) -> Tensor:
+        """The explained number, with its graph, in one pass of the model; methods ask for means or values instead.
+
+        Args:
+            z: The variable, (m, ...) each.
+            rows: The samples that the rest is taken from, (m,).
+
+        Returns:
+            Scores (m,).
+        """
+        return self.place.score(self, z, rows)
+
+    def gradient_mean(
+        self,
+        copies: int,
+        points: Points,
+        weights: Tensor | None = None,
+        *,
+        score: Score | None = None,
+        kind: str = "backward",
+    ) -> Point:
         """The weighted mean of the gradients at ``copies`` points for each sample.
 
         Args:
             copies: The number of points per sample.
             points: Makes the points for pairs of sample and copy number.
             weights: Weights (copies,); 1 / copies each, if None.
+            score: What to differentiate: :meth:`score`, with another backward pass perhaps; None: :meth:`score`.
+            kind: What the work is, for the row budget, which learns chunk sizes for each kind.
 
         Returns:
             Tensors like ``z``, at least in float32.
@@ -224,7 +248,7 @@ class Problem:
 
         def body(chunk: slice) -> None:
             rows, copy = self._pairs(chunk)
-            gradients = self._gradient_at(points(rows, copy), rows)
+            gradients = self._gradient_at(points(rows, copy), rows, copy, score)
             weighted = [
                 column(weights.to(total)[copy], total) * gradient.to(total)
                 for total, gradient in zip(totals, gradients, strict=True)
@@ -232,7 +256,7 @@ class Problem:
             for total, part in zip(totals, weighted, strict=True):  # nothing is added before all is there
                 total.index_add_(0, rows, part)
 
-        self.budget.run(copies * n, f"backward{self.place}", body)
+        self.budget.run(copies * n, f"{kind}{self.place}", body)
         return totals
 
     def _outputs(self) -> Tensor:
@@ -280,11 +304,11 @@ class Problem:
                     " them into numbers, place=Layer('<embedding>'), or use a perturbation method such as occlusion."
                 )
 
-    def _gradient_at(self, z: Point, rows: Tensor) -> Point:
+    def _gradient_at(self, z: Point, rows: Tensor, copies: Tensor, score: Score | None) -> Point:
         z = tuple(leaf.detach().requires_grad_() for leaf in z)
         with torch.enable_grad():
-            score = self.place.score(self, z, rows)
-            gradients = torch.autograd.grad(score.sum(), z, allow_unused=True) if score.requires_grad else [None]
+            scores = self.score(z, rows) if score is None else score(z, rows, copies)
+            gradients = torch.autograd.grad(scores.sum(), z, allow_unused=True) if scores.requires_grad else [None]
         if all(gradient is None for gradient in gradients):
             raise ValueError(
                 f"The explained output does not depend differentiably on {', '.join(self.place.names(self))}: the model"

@@ -39,10 +39,23 @@ class GradCAM(Method):
     def __call__(self, problem: Problem) -> Point:  # noqa: D102
         channels = problem.place.channel_dim or 1
         return tuple(
-            self._map(z, gradient, channels % z.ndim) for z, gradient in zip(problem.z, problem.gradient(), strict=True)
+            self.map(z, gradient, channels % z.ndim) for z, gradient in zip(problem.z, problem.gradient(), strict=True)
         )
 
-    def _map(self, activation: Tensor, gradient: Tensor, channels: int) -> Tensor:
+    def map(self, activation: Tensor, gradient: Tensor, channels: int) -> Tensor:
+        """The map of a layer.
+
+        Args:
+            activation: What the layer gives, (n, channels, positions...).
+            gradient: That of the score with respect to it.
+            channels: Where the channels are.
+
+        Returns:
+            The map, with one channel.
+
+        Raises:
+            ValueError: If the layer has no positions.
+        """
         if activation.ndim < 3:
             raise ValueError(
                 f"Grad-CAM needs a layer whose output is (n, channels, positions...), got {tuple(activation.shape)};"

@@ -5,6 +5,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import ClassVar
 
+from torch import Tensor
+
 from lightning_explain.attribution.place import Input, Place
 from lightning_explain.attribution.problem import Problem
 from lightning_explain.inputs import Point
@@ -40,6 +42,14 @@ class Method(ABC):
             The place.
         """
         return Input()
+
+    def reference(self, problem: Problem) -> Tensor:
+        """The score that attributions of a complete method are the difference from: that at the baseline.
+
+        Returns:
+            Scores (n,).
+        """
+        return problem.baseline_value
 
     @abstractmethod
     def __call__(self, problem: Problem) -> Point:

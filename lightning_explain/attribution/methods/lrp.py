@@ -1,0 +1,76 @@
+"""Layer-wise relevance propagation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from lightning_explain.attribution.methods.method import METHODS, Method
+from lightning_explain.attribution.problem import Problem
+from lightning_explain.attribution.rules.composites import Composite, composite
+from lightning_explain.attribution.rules.modules import running
+from lightning_explain.attribution.rules.propagation import Relevance
+from lightning_explain.attribution.rules.relevance import Rule, away_from_zero
+from lightning_explain.inputs import Point
+
+Layers = Mapping[str | type[nn.Module], Rule] | tuple[tuple[str | type[nn.Module], Rule], ...]
+
+
+@METHODS.register("lrp")
+@dataclass(frozen=True)
+class LRP(Method):
+    r"""Relevance of the score, handed down from operator to operator by rules that conserve it.
+
+    Computed as :math:`R = z \cdot g`, with g a gradient whose backward steps are the rules. Additions split in
+    proportion, activations pass on, max-pooling gives all to the winner, products of variables (attention, gates) give
+    half to each, softmax follows its Taylor expansion, normalisations take their scale for constant, and a BatchNorm
+    is one operator with the convolution in front of it. Nothing is written to modules or weights.
+
+    The relevances sum to the score if no biases are added, epsilon is 0, ``through_softmax`` is off, and all
+    paths lead back to the variable: biases, epsilon and the constant terms of softmax absorb relevance.
+
+    S. Bach et al.: On Pixel-Wise Explanations for Non-Linear Classifier Decisions by Layer-Wise Relevance Propagation.
+    doi:10.1371/journal.pone.0130140, 2015; attention: R. Achtibat et al.: AttnLRP. arXiv:2402.05602, 2024.
+
+    Args:
+        composite: Which rule for which type of operator: a name (see ``COMPOSITES``) or a ``Composite``.
+        layers: Rules that come first: pattern of a module's dotted name (``"features.*"``) or module type -> rule. The
+            first that matches counts; only affine operators of that very module, not of those inside, follow it.
+
+        through_softmax: Whether relevance goes through softmax too, by its Taylor expansion (AttnLRP); that is not
+            conserved. False takes attention weights for constant (A. Ali et al.: arXiv:2202.07304, 2022): all goes
+            through the values, and is.
+
+    Raises:
+        ValueError: If the composite is unknown.
+    """
+
+    composite: str | Composite = "epsilon_plus"
+    layers: Layers = ()
+    through_softmax: bool = True
+
+    def __post_init__(self) -> None:
+        composite(self.composite)
+        pairs = self.layers.items() if isinstance(self.layers, Mapping) else self.layers
+        object.__setattr__(self, "layers", tuple(pairs))
+
+    def __call__(self, problem: Problem) -> Point:  # noqa: D102
+        with running(problem.model) as stack:
+            rules = composite(self.composite)
+            mode = Relevance(rules, tuple(self.layers), stack, through_softmax=self.through_softmax)  # type: ignore[arg-type]
+
+            def score(z: Point, rows: Tensor, _: Tensor) -> Tensor:
+                stack.clear()
+                mode.begin()
+                try:
+                    with mode:
+                        return problem.score(z, rows)
+                finally:
+                    mode.begin()
+
+            gradient = problem.gradient_mean(
+                1, lambda rows, _: tuple(leaf.index_select(0, rows) for leaf in problem.z), score=score, kind="lrp"
+            )
+        return tuple(away_from_zero(z) * flow for z, flow in zip(problem.z, gradient, strict=True))

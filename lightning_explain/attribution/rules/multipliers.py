@@ -1,0 +1,299 @@
+"""DeepLift's multipliers: what an operator's inputs contributed to the difference of its output.
+
+Every rule keeps summation to delta: multipliers times the differences of the inputs add up to the difference of the
+output, for each sample by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from lightning_explain.attribution.rules.operator import Call
+from lightning_explain.attribution.rules.pullback import Pullback
+
+
+@dataclass(frozen=True)
+class Pair:
+    """An operator at the samples and at the reference.
+
+    Args:
+        now: The call at the samples, without a graph.
+        then: The call at the reference.
+        positions: Which of its arguments depend on the variable.
+        out: What it gave at the samples.
+        out0: What it gave at the reference.
+        eps: Differences that are taken for none.
+    """
+
+    now: Call
+    then: Call
+    positions: tuple[int, ...]
+    out: Tensor
+    out0: Tensor
+    eps: float
+
+    @property
+    def inputs(self) -> tuple[Tensor, ...]:
+        """The arguments at the samples."""
+        return self.now.at(self.positions)
+
+    @property
+    def inputs0(self) -> tuple[Tensor, ...]:
+        """The arguments at the reference."""
+        return self.then.at(self.positions)
+
+    def near(self, difference: Tensor, scale: Tensor) -> Tensor:
+        """Where a difference is so small that a quotient by it means nothing.
+
+        Returns:
+            A mask.
+        """
+        return difference.abs() <= self.eps + 4 * torch.finfo(difference.dtype).eps * scale.abs()
+
+
+@dataclass(frozen=True)
+class Multipliers:
+    """DeepLift's rule for a family of operators.
+
+    Args:
+        multipliers: Makes the backward step.
+        linear: Whether a call is linear in what depends on the variable, and keeps its gradient.
+        fits: Whether the rule holds for a call.
+    """
+
+    multipliers: Callable[[Pair], Pullback]
+    linear: Callable[[Call], bool] = lambda _: False
+    fits: Callable[[Call], bool] = lambda call: len(call.positions) == 1
+
+
+def rescale(pair: Pair) -> Pullback:
+    """The quotient of differences, element by element; the gradient where there is no difference.
+
+    Returns:
+        The backward step.
+    """
+    (x,), (x0,) = pair.inputs, pair.inputs0
+    difference = x - x0
+    near = pair.near(difference, x)
+    multiplier = (pair.out - pair.out0).div_(difference)
+    if near.any():
+        multiplier = torch.where(near, _derivative(pair, (x + x0) / 2), multiplier)
+    return lambda gradient: ((gradient * multiplier).sum_to_size(x.shape),)
+
+
+def rectifier(pair: Pair) -> Pullback:
+    """The quotient of differences of a ReLU: of two open units one, of an open and a closed one y / (x - x0).
+
+    Returns:
+        The backward step.
+    """
+    (x,), (x0,) = pair.inputs, pair.inputs0
+    # What is open by what is open or closed; in few passes, for this is most of what DeepLift adds to the gradient.
+    multiplier = torch.maximum(pair.out, pair.out0)
+    span = torch.minimum(x, x0).clamp_(max=0)
+    torch.sub(multiplier, span, out=span).clamp_(min=torch.finfo(x.dtype).tiny)
+    multiplier.div_(span)
+    return lambda gradient: (gradient * multiplier,)
+
+
+def midpoint(pair: Pair) -> Pullback:
+    """The gradient half-way: exact for products, d(ab) = da (b + b0)/2 + db (a + a0)/2.
+
+    Returns:
+        The backward step.
+    """
+    middle = [((a + b) / 2).requires_grad_() for a, b in zip(pair.inputs, pair.inputs0, strict=True)]
+    with torch.enable_grad():
+        out = pair.now.replaced(pair.positions, middle).run()
+    return lambda gradient: torch.autograd.grad(out, middle, gradient)
+
+
+def quotient(pair: Pair) -> Pullback:
+    """The product of the numerator and the reciprocal of the denominator.
+
+    Returns:
+        The backward step.
+    """
+    (a, a0), (b, b0) = (_both(pair, position) for position in (0, 1))
+    to_a = (1 / b + 1 / b0) / 2
+    to_b = -(a + a0) / (2 * b * b0)
+
+    def pullback(gradient: Tensor) -> tuple[Tensor, ...]:
+        both = [(gradient * to_a).sum_to_size(a.shape), (gradient * to_b).sum_to_size(b.shape)]
+        return tuple(both[position] for position in pair.positions)
+
+    return pullback
+
+
+def softmax(pair: Pair) -> Pullback:
+    r"""Softmax as :math:`\exp(x - \log \sum \exp x)`, each part by the quotient of differences.
+
+    Returns:
+        The backward step.
+    """
+    dim, dx, share, d_norm = _normalizer(pair)
+    factor = _mean(pair.out, pair.out0, dx - d_norm, pair)
+
+    def pullback(gradient: Tensor) -> tuple[Tensor, ...]:
+        scaled = gradient * factor
+        return ((scaled - share * scaled.sum(dim=dim, keepdim=True)),)
+
+    return pullback
+
+
+def log_softmax(pair: Pair) -> Pullback:
+    r"""The difference of x and :math:`\log \sum \exp x`.
+
+    Returns:
+        The backward step.
+    """
+    dim, _, share, _ = _normalizer(pair)
+    return lambda gradient: (gradient - share * gradient.sum(dim=dim, keepdim=True),)
+
+
+def logsumexp(pair: Pair) -> Pullback:
+    """Each exponential by the quotient of differences, and so the logarithm of their sum.
+
+    Returns:
+        The backward step.
+    """
+    dim, _, share, _ = _normalizer(pair)
+    keepdim = bool(pair.now.argument(2, "keepdim", default=False))
+    return lambda gradient: (share * (gradient if keepdim else gradient.unsqueeze(dim)),)
+
+
+def max_pool(pair: Pair) -> Pullback:
+    """All of a window's difference to where its larger maximum is, at the samples or at the reference.
+
+    There the input differs at least as much as the maximum does, so that no multiplier exceeds one.
+
+    Returns:
+        The backward step.
+    """
+    (x,), (x0,) = pair.inputs, pair.inputs0
+    dims = 3 if "3d" in pair.now.name else 2 if "2d" in pair.now.name else 1
+    pool = getattr(F, f"{pair.now.name}_with_indices")
+    found = [_indices(pool, call) for call in (pair.now, pair.then)]
+    return _to_winner(pair, x, x0, [indices.flatten(-dims) for indices in found], dims)
+
+
+def maximum_along(pair: Pair) -> Pullback:
+    """As a window of max-pooling: the largest (or least) along a dimension, or of all.
+
+    Returns:
+        The backward step.
+    """
+    (x,), (x0,) = pair.inputs, pair.inputs0
+    least = "min" in pair.now.name
+    dim = pair.now.argument(1, "dim")
+    if dim is None:
+        lines, lines0 = x.reshape(1, -1), x0.reshape(1, -1)
+    else:
+        (dim,) = dim if isinstance(dim, (tuple, list)) else (dim,)
+        lines, lines0 = x.movedim(dim, -1), x0.movedim(dim, -1)
+    winners = [(rows.argmin if least else rows.argmax)(dim=-1, keepdim=True) for rows in (lines, lines0)]
+    backward = _to_winner(pair, lines, lines0, winners, 1)
+
+    def pullback(gradient: Tensor) -> tuple[Tensor, ...]:
+        (to_lines,) = backward(gradient.reshape(winners[0].shape))
+        return (to_lines.reshape(x.shape) if dim is None else to_lines.movedim(-1, dim),)
+
+    return pullback
+
+
+def _to_winner(pair: Pair, x: Tensor, x0: Tensor, winners: list[Tensor], dims: int) -> Pullback:
+    flat, flat0 = x.flatten(-dims), x0.flatten(-dims)
+    out, out0 = pair.out.reshape(winners[0].shape), pair.out0.reshape(winners[0].shape)
+    ours = out <= out0 if "min" in pair.now.name else out >= out0
+    winner: Tensor = torch.where(ours, winners[0], winners[1])
+    difference = flat.gather(-1, winner) - flat0.gather(-1, winner)
+    near = pair.near(difference, out)
+    multiplier = torch.where(near, 1, (out - out0) / torch.where(near, 1, difference))
+
+    def pullback(gradient: Tensor) -> tuple[Tensor, ...]:
+        share = gradient.reshape(winner.shape) * multiplier
+        return (torch.zeros_like(flat).scatter_add_(-1, winner, share).reshape(x.shape),)
+
+    return pullback
+
+
+def _indices(pool: Callable[..., tuple[Tensor, Tensor]], call: Call) -> Tensor:
+    kwargs = {name: value for name, value in call.kwargs.items() if name != "return_indices"}
+    return pool(*call.args, **kwargs)[1]
+
+
+def _normalizer(pair: Pair) -> tuple[int, Tensor, Tensor, Tensor]:
+    # The dimension, the difference of x, the share of each in that of log sum exp x, and the latter.
+    (x,), (x0,) = pair.inputs, pair.inputs0
+    dim = pair.now.argument(1, "dim")
+    (dim,) = dim if isinstance(dim, (tuple, list)) else (dim,)
+    if x.dtype != pair.out.dtype:
+        x, x0 = x.to(pair.out.dtype), x0.to(pair.out.dtype)
+    norm, norm0 = x.logsumexp(dim, keepdim=True), x0.logsumexp(dim, keepdim=True)
+    top = torch.maximum(norm, norm0)
+    e, e0, s, s0 = ((tensor - top).exp() for tensor in (x, x0, norm, norm0))
+    dx = torch.where(torch.isinf(x) & torch.isinf(x0), 0, x - x0)  # what is masked out does not change
+    d_norm = norm - norm0
+    return dim, dx, _mean(e, e0, dx, pair) / _mean(s, s0, d_norm, pair), d_norm
+
+
+def _mean(a: Tensor, b: Tensor, log_difference: Tensor, pair: Pair) -> Tensor:
+    # The logarithmic mean, (a - b) / (log a - log b).
+    near = log_difference.abs() <= max(pair.eps, 4 * torch.finfo(a.dtype).eps)
+    return torch.where(near, (a + b) / 2, (a - b) / torch.where(near, 1, log_difference))
+
+
+def _both(pair: Pair, position: int) -> tuple[Tensor, Tensor]:
+    found = [call.argument(position, ("input", "other")[position]) for call in (pair.now, pair.then)]
+    first = next(tensor for tensor in (*pair.inputs, *found) if isinstance(tensor, Tensor))
+    now, then = (tensor if isinstance(tensor, Tensor) else first.new_tensor(tensor) for tensor in found)
+    return now, then
+
+
+def _derivative(pair: Pair, x: Tensor) -> Tensor:
+    with torch.enable_grad():
+        leaf = x.detach().requires_grad_()
+        out = pair.now.replaced(pair.positions, [leaf]).run()
+        return torch.autograd.grad(out.sum(), leaf)[0]
+
+
+def _along_one_dimension(call: Call) -> bool:
+    dim = call.argument(1, "dim")
+    return not isinstance(dim, (tuple, list)) or len(dim) == 1
+
+
+ELEMENTWISE = Multipliers(rescale)
+PRODUCT = Multipliers(midpoint, linear=lambda call: len(call.positions) == 1, fits=lambda _: True)
+QUOTIENT = Multipliers(quotient, linear=lambda call: call.positions == (0,), fits=lambda _: True)
+POOL = Multipliers(max_pool)
+ALONG = Multipliers(maximum_along, fits=_along_one_dimension)
+
+FUNCTIONS = """
+    relu6 hardtanh leaky_relu prelu elu selu celu gelu silu mish sigmoid expit hardsigmoid hardswish tanh softplus
+    logsigmoid softsign hardshrink softshrink threshold clamp clamp_min clamp_max abs exp exp2 expm1 log log2 log10
+    log1p sqrt rsqrt square pow rpow reciprocal erf erfc sin cos tan sinh cosh atan arctan asin acos sinc logit sign sgn
+"""
+PRODUCTS = """
+    mul matmul bmm mm mv dot inner outer ger einsum bilinear addmm addmv addbmm baddbmm addcmul tensordot
+    linear conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d
+"""
+POOLS = "max_pool1d max_pool2d max_pool3d adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d"
+EXTREMES = "max amax min amin"
+
+MULTIPLIERS: dict[str, Multipliers] = {
+    "relu": Multipliers(rectifier),
+    **dict.fromkeys(FUNCTIONS.split(), ELEMENTWISE),
+    **dict.fromkeys(PRODUCTS.split(), PRODUCT),
+    "div": QUOTIENT,
+    "softmax": Multipliers(softmax),
+    "log_softmax": Multipliers(log_softmax),
+    "logsumexp": Multipliers(logsumexp, fits=_along_one_dimension),
+    **dict.fromkeys(POOLS.split(), POOL),
+    **dict.fromkeys(EXTREMES.split(), ALONG),
+}
+"""Operator name -> rule. ``MULTIPLIERS["my_operator"] = ELEMENTWISE`` adds one."""

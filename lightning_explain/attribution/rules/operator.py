@@ -1,0 +1,195 @@
+"""Operators as a function mode sees them: one name for ``F.relu``, ``x.relu()``, ``torch.relu`` and ``relu_``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache, cached_property
+from types import FunctionType
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._pytree import TreeSpec, tree_flatten, tree_unflatten
+
+ALIASES = {
+    "rdiv": "rtruediv",
+    "true_divide": "div",
+    "divide": "div",
+    "truediv": "div",
+    "multiply": "mul",
+    "rmul": "mul",
+    "subtract": "sub",
+    "log_sigmoid": "logsigmoid",
+    "clip": "clamp",
+    "absolute": "abs",
+    "linalg_vector_norm": "vector_norm",
+    "max_pool1d_with_indices": "max_pool1d",
+    "max_pool2d_with_indices": "max_pool2d",
+    "max_pool3d_with_indices": "max_pool3d",
+    "adaptive_max_pool1d_with_indices": "adaptive_max_pool1d",
+    "adaptive_max_pool2d_with_indices": "adaptive_max_pool2d",
+    "adaptive_max_pool3d_with_indices": "adaptive_max_pool3d",
+}
+OF_TWO = {"max": "maximum", "min": "minimum"}
+"""What these are called where they compare two tensors."""
+
+
+@dataclass(frozen=True, eq=False)
+class Call:
+    """One call of an operator.
+
+    Args:
+        name: The operator's name, see :func:`operator_name`.
+        function: What was called.
+        args: Its positional arguments.
+        kwargs: Its keyword arguments.
+    """
+
+    name: str
+    function: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+
+    @classmethod
+    def of(cls, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
+        """Name a call.
+
+        Returns:
+            The call.
+        """
+        name = operator_name(function)
+        if name in OF_TWO and isinstance(args[1] if len(args) > 1 else kwargs.get("other"), Tensor):
+            name = OF_TWO[name]
+        return cls(name, function, args, kwargs)
+
+    @cached_property
+    def _flat(self) -> tuple[list[Any], TreeSpec]:
+        return tree_flatten((self.args, self.kwargs))
+
+    @cached_property
+    def positions(self) -> tuple[int, ...]:
+        """Where among the flattened arguments those tensors are that depend on the variable."""
+        return tuple(i for i, leaf in enumerate(self._flat[0]) if isinstance(leaf, Tensor) and leaf.requires_grad)
+
+    @property
+    def active(self) -> tuple[Tensor, ...]:
+        """The tensors that depend on the variable."""
+        return self.at(self.positions)
+
+    def at(self, positions: Sequence[int]) -> tuple[Tensor, ...]:
+        """The arguments at some positions, for a call of the same form.
+
+        Returns:
+            The tensors, detached from nothing.
+        """
+        return tuple(self._flat[0][i] for i in positions)
+
+    def replaced(self, positions: Sequence[int], tensors: Sequence[Tensor]) -> Call:
+        """The same call with other tensors at some positions.
+
+        Returns:
+            A new call.
+        """
+        leaves, spec = list(self._flat[0]), self._flat[1]
+        for position, tensor in zip(positions, tensors, strict=True):
+            leaves[position] = tensor
+        args, kwargs = tree_unflatten(leaves, spec)
+        return Call(self.name, self.function, args, kwargs)
+
+    def run(self) -> Any:  # noqa: ANN401
+        """Do it.
+
+        Returns:
+            What the operator returns.
+        """
+        return self.function(*self.args, **self.kwargs)
+
+    def argument(self, position: int, name: str, default: Any = None) -> Any:  # noqa: ANN401
+        """An argument that may have been given by position or by name.
+
+        Returns:
+            Its value, or the default.
+        """
+        return self.args[position] if len(self.args) > position else self.kwargs.get(name, default)
+
+    @property
+    def overwritten(self) -> Tensor | None:
+        """The tensor that the call writes to, if it works in place."""
+        target = self.kwargs.get("out")
+        if self._method_in_place or (inplace := _inplace_position(self.function)) is None:
+            target = self.argument(0, "input") if self._method_in_place else target
+        elif self.argument(inplace, "inplace", default=False):
+            target = self.argument(0, "input")
+        return target if isinstance(target, Tensor) else None
+
+    @property
+    def out_of_place(self) -> Call:
+        """The call that computes the same without writing to its first argument."""
+        if self._method_in_place:
+            function = getattr(Tensor, self.name, None) or getattr(torch.nn.functional, self.name)
+            return Call(self.name, function, self.args, self.kwargs)
+        position = _inplace_position(self.function)
+        if position is not None and len(self.args) > position:
+            return Call(self.name, self.function, self.args[:position] + self.args[position + 1 :], self.kwargs)
+        return Call(self.name, self.function, self.args, {k: v for k, v in self.kwargs.items() if k != "inplace"})
+
+    @property
+    def _method_in_place(self) -> bool:
+        raw = getattr(self.function, "__name__", "")
+        return (raw.endswith("_") and not raw.endswith("__")) or raw == "__setitem__"
+
+
+@cache
+def operator_name(function: Callable[..., Any]) -> str:
+    """One name for all spellings of an operator: function, method, in place or not.
+
+    Returns:
+        The name; an empty string for the access to an attribute.
+
+    Example:
+        >>> {operator_name(f) for f in (torch.nn.functional.relu, torch.relu, Tensor.relu, torch.relu_)}
+        {'relu'}
+    """
+    name = str(getattr(function, "__name__", function)).rsplit(".", 1)[-1]
+    if name in {"__get__", "__set__"}:
+        return ""
+    name = name.strip("_").removeprefix("special_")
+    return ALIASES.get(name, name)
+
+
+@cache
+def opened(function: Callable[..., Any]) -> Callable[..., Any] | None:
+    """The body of a function of torch that is written in Python, for a mode to look into.
+
+    Such a function hands itself to the mode before it does anything; the copy does not, so that the mode sees
+    the operators it is made of.
+
+    Returns:
+        The function, or None if there is no body in Python.
+    """
+    if not isinstance(function, FunctionType):
+        return None
+    silenced = {name: _never for name in function.__globals__ if name.startswith("has_torch_function")}
+    if not silenced:
+        return None
+    body = FunctionType(
+        function.__code__,
+        function.__globals__ | silenced,
+        function.__name__,
+        function.__defaults__,
+        function.__closure__,
+    )
+    body.__kwdefaults__ = function.__kwdefaults__
+    return body
+
+
+def _never(*_: object) -> bool:
+    return False
+
+
+@cache
+def _inplace_position(function: Callable[..., Any]) -> int | None:
+    code = getattr(function, "__code__", None)
+    names = () if code is None else code.co_varnames[: code.co_argcount]
+    return names.index("inplace") if "inplace" in names else None

@@ -1,0 +1,294 @@
+"""Layer-wise relevance propagation as a modified gradient."""
+
+from __future__ import annotations
+
+import warnings
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+from lightning_explain.attribution.rules.affine import CONVOLUTIONS, TRANSPOSED, Affine, affine
+from lightning_explain.attribution.rules.composites import Composite
+from lightning_explain.attribution.rules.mode import OperatorMode
+from lightning_explain.attribution.rules.modules import Running
+from lightning_explain.attribution.rules.operator import Call
+from lightning_explain.attribution.rules.pullback import pulled, scaled
+from lightning_explain.attribution.rules.relevance import Epsilon, Rule, away_from_zero, is_variable
+
+Step: TypeAlias = Callable[["Relevance", Call], Any]
+"""(mode, call) -> the operator's result, whose graph is the rule."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Record:
+    """An affine operator that ran, for a BatchNorm behind it to be merged with."""
+
+    op: Affine
+    rule: Rule
+    raw: Tensor | None
+    version: int
+
+
+class Relevance(OperatorMode[Step]):
+    """Gives operators a backward step such that value times gradient is relevance.
+
+    Then what is linear without a bias conserves relevance with its plain gradient: additions, which are split in
+    proportion, pooling, reshaping. What is not has a step in the table.
+
+    Args:
+        composite: Chooses the rules of affine operators.
+        layers: Rules for modules by pattern of name or by type, before the composite.
+        stack: The modules that are running.
+        through_softmax: Whether relevance goes through softmax, or what it weights keeps all.
+    """
+
+    def __init__(
+        self,
+        composite: Composite,
+        layers: tuple[tuple[str | type[nn.Module], Rule], ...],
+        stack: Running,
+        *,
+        through_softmax: bool = True,
+    ) -> None:
+        super().__init__("lrp", STEPS)
+        self.composite, self.layers, self.stack, self.through_softmax = composite, layers, stack, through_softmax
+        self._records: dict[int, tuple[weakref.ref[Tensor], _Record]] = {}
+        self._layer_runs = 0
+
+    def begin(self) -> None:
+        """Get ready for a forward pass."""
+        self.forget()
+        self._records.clear()
+        self._layer_runs = 0
+
+    def apply(self, rule: Step, call: Call) -> Any:  # noqa: ANN401
+        """Do an operator by its step.
+
+        Returns:
+            What the operator returns.
+        """
+        return rule(self, call)
+
+    def concerns(self, call: Call) -> bool:
+        """Whether the operator depends on the variable; counts the layers.
+
+        Returns:
+            True if it does.
+        """
+        self._layer_runs += call.name in LAYERS
+        return super().concerns(call)
+
+    def choose(self, op: Affine) -> Rule:
+        """The rule of an affine operator: by its module, or by the composite.
+
+        Returns:
+            The rule.
+
+        Raises:
+            ValueError: If a rule for the variable itself was named for a layer behind it.
+        """
+        at_variable = is_variable(op.x)
+        for wanted, rule in self.layers:
+            if any(_matches(wanted, name, module) for name, module in self.stack[-1:]):
+                if rule.at_variable_only and not at_variable:
+                    raise ValueError(
+                        f"The rule {type(rule).__name__} is for a layer that reads the variable itself, and the"
+                        f" input of {self.stack[-1][0]!r} has been computed from it. Use Epsilon, Gamma, ZPlus or"
+                        " AlphaBeta there."
+                    )
+                return rule
+        first = op.name in LAYERS and self._layer_runs == 1
+        if first and not at_variable and self.composite.first is not None:
+            self._warn_of_first(self.composite.first)
+        return self.composite.rule(op, first=first and at_variable)
+
+    def record(self, out: Tensor, op: Affine, rule: Rule, raw: Tensor | None) -> None:
+        """Remember what an output was computed by, for as long as it lives."""
+        key = id(out)
+        reference = weakref.ref(out, lambda _: self._records.pop(key, None))
+        self._records[key] = reference, _Record(op, rule, raw, out._version)  # noqa: SLF001  (how often written to)
+
+    def recorded(self, tensor: Tensor) -> _Record | None:
+        """What a tensor was computed by, if it is the untouched output of an affine operator.
+
+        Returns:
+            The record, or None.
+        """
+        reference, record = self._records.get(id(tensor), (None, None))
+        known = reference is not None and reference() is tensor
+        return record if known and record is not None and record.version == tensor._version else None  # noqa: SLF001
+
+    def distributed(self, op: Affine, rule: Rule, out: Tensor) -> Tensor:
+        """An affine operator's output, whose relevance goes to the input by a rule.
+
+        Args:
+            op: The operator.
+            rule: The rule.
+            out: The output, with its plain graph.
+
+        Returns:
+            A tensor that shares the storage of ``out``.
+        """
+        if type(rule) is Epsilon:
+            return out if rule.epsilon == 0 else self._stabilized(rule, out)
+        (x, value) = self.keep([op.x, out])
+
+        def pullback(gradient: Tensor) -> tuple[Tensor, ...]:
+            with torch.enable_grad():
+                leaf = x.tensor.detach().requires_grad_()
+                shares = rule.shares(replace(op, x=leaf), value.tensor)
+            relevance = gradient * value.tensor
+            tops = [relevance * factor / rule.stabilized(share.detach()) for share, factor in shares]
+            return torch.autograd.grad([share for share, _ in shares], leaf, tops)
+
+        return pulled(out.detach(), pullback, op.x)
+
+    def _stabilized(self, rule: Rule, out: Tensor) -> Tensor:
+        # In the backward pass, which does not come here where a BatchNorm has taken over.
+        (value,) = self.keep([out])
+
+        def pullback(gradient: Tensor) -> tuple[Tensor, ...]:
+            # gradient * value / stabilized(value), in few passes: this is most of what LRP adds to the gradient.
+            size = value.tensor.abs().add_(rule.epsilon)
+            return (torch.addcdiv(gradient, gradient, size, value=-rule.epsilon, out=size),)
+
+        return pulled(out.detach(), pullback, out)
+
+    def _warn_of_first(self, rule: Rule) -> None:
+        if "first" not in self._warned:
+            self._warned.add("first")
+            warnings.warn(
+                f"The first layer's rule {type(rule).__name__} is for a layer that reads the input itself, and the"
+                " model changes its input before (a normalisation?): that layer follows the rule of its type.",
+                stacklevel=2,
+            )
+
+
+def affine_step(mode: Relevance, call: Call) -> Any:  # noqa: ANN401
+    """An affine operator, by the rule that is chosen for it; a product of two variables by halves.
+
+    Returns:
+        Its output.
+    """
+    op = affine(call)
+    if op is None:
+        return halves(mode, call)
+    rule = mode.choose(op)
+    raw = call.run()
+    out = mode.distributed(op, rule, raw)
+    mode.record(out, op, rule, None if out is raw else raw)
+    return out
+
+
+def halves(_: Relevance, call: Call) -> Any:  # noqa: ANN401
+    """A product: half of the relevance to each factor that depends on the variable.
+
+    Returns:
+        The product.
+    """
+    if len(call.positions) == 1:
+        return call.run()
+    parts = [scaled(factor, 1 / len(call.positions)) for factor in call.active]
+    return call.replaced(call.positions, parts).run()
+
+
+def to_first(_: Relevance, call: Call) -> Any:  # noqa: ANN401
+    """A quotient: all relevance to the numerator.
+
+    Returns:
+        The quotient.
+    """
+    if len(call.positions) == 1:
+        return call.run()
+    return call.replaced(call.positions[1:], [factor.detach() for factor in call.active[1:]]).run()
+
+
+def constant(_: Relevance, call: Call) -> Any:  # noqa: ANN401
+    """What only normalises: no relevance goes through it.
+
+    Returns:
+        The value, without a graph.
+    """
+    return call.replaced(call.positions, [tensor.detach() for tensor in call.active]).run()
+
+
+def softmax(mode: Relevance, call: Call) -> Any:  # noqa: ANN401
+    """Its Taylor expansion, which in a modified gradient is the gradient; or weights taken for constant.
+
+    Returns:
+        The weights.
+    """
+    return call.run() if mode.through_softmax else constant(mode, call)
+
+
+def activation(_: Relevance, call: Call) -> Any:  # noqa: ANN401
+    """Relevance goes through an activation as it is.
+
+    Returns:
+        The activation.
+    """
+    if len(call.positions) != 1:
+        return call.run()
+    (x,) = call.active
+    with torch.no_grad():
+        value = call.run()
+        ratio = value / away_from_zero(x)
+    return pulled(value, lambda gradient: (gradient * ratio,), x)
+
+
+def batch_norm(mode: Relevance, call: Call) -> Any:  # noqa: ANN401
+    """With fixed statistics: one operator with the affine one in front of it, whose rule it follows.
+
+    Returns:
+        Its output.
+    """
+    record = mode.recorded(call.args[0])
+    mean, variance = call.argument(1, "running_mean"), call.argument(2, "running_var")
+    if record is None or mean is None or call.argument(5, "training", default=False):
+        return call.run()
+    weight, bias = call.argument(3, "weight"), call.argument(4, "bias")
+    scale = torch.rsqrt(variance + call.argument(7, "eps", default=1e-5))
+    scale = scale if weight is None else scale * weight
+    merged = record.op.followed_by(scale, -mean * scale if bias is None else bias - mean * scale)
+    if merged is None:
+        return call.run()
+    raw = call.args[0] if record.raw is None else record.raw
+    return mode.distributed(
+        merged, record.rule, Call(call.name, call.function, (raw, *call.args[1:]), call.kwargs).run()
+    )
+
+
+def _matches(wanted: str | type[nn.Module], name: str, module: nn.Module) -> bool:
+    return fnmatchcase(name, wanted) if isinstance(wanted, str) else isinstance(module, wanted)
+
+
+LAYERS = frozenset(("linear", "addmm", *CONVOLUTIONS, *TRANSPOSED))
+AFFINE = LAYERS | {"matmul", "mm"}
+PRODUCTS = "mul bmm einsum baddbmm addbmm bilinear addcmul mv dot inner outer tensordot"
+ACTIVATIONS = """
+    relu6 hardtanh elu selu celu gelu silu mish sigmoid expit hardsigmoid hardswish tanh softplus logsigmoid softsign
+    hardshrink softshrink threshold clamp clamp_min clamp_max exp exp2 expm1 log1p sqrt square pow erf sin atan abs
+"""
+AS_THEY_ARE = """
+    relu leaky_relu prelu log_softmax logsumexp max amax min amin max_pool1d max_pool2d max_pool3d
+    adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d
+"""
+"""Operators whose gradient is the rule: value times gradient is conserved, or goes to the winner."""
+
+STEPS: dict[str, Step] = {
+    **dict.fromkeys(AFFINE, affine_step),
+    **dict.fromkeys(PRODUCTS.split(), halves),
+    "div": to_first,
+    "rsqrt": constant,
+    "reciprocal": constant,
+    "batch_norm": batch_norm,
+    "softmax": softmax,
+    **dict.fromkeys(ACTIVATIONS.split(), activation),
+    **dict.fromkeys(AS_THEY_ARE.split(), lambda _, call: call.run()),
+}
+"""Operator name -> step. ``STEPS["my_activation"] = activation`` adds one."""

@@ -1,0 +1,68 @@
+"""Guided backpropagation and deconvolution: other backward steps for rectifiers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor
+
+from lightning_explain.attribution.rules.mode import OperatorMode
+from lightning_explain.attribution.rules.operator import Call
+from lightning_explain.attribution.rules.pullback import pulled
+
+Step: TypeAlias = Callable[[Call], Tensor]
+"""A rectifier -> its value, whose graph is the rule."""
+
+
+class Rectified(OperatorMode[Step]):
+    """Gives rectifiers a backward step of their own; everything else keeps its gradient.
+
+    Args:
+        method: The method's name.
+        rules: Operator name -> step.
+    """
+
+    def apply(self, rule: Step, call: Call) -> Any:  # noqa: ANN401
+        """Do a rectifier.
+
+        Returns:
+            Its value.
+        """
+        return rule(call)
+
+    def warn(self, name: str) -> None:
+        """Say nothing: what is not a rectifier has no rule."""
+
+
+def guided(call: Call) -> Tensor:
+    """Only positive gradients pass, where the rectifier's own gradient lets them.
+
+    Returns:
+        Its value.
+    """
+    (x,) = call.active
+    # Behind the rectifier's own backward step, whose fresh result nobody else holds: in place costs no memory.
+    gate = pulled(x.detach(), lambda gradient: (gradient.clamp_(min=0),), x)
+    return call.replaced(call.positions, [gate]).run()  # type: ignore[no-any-return]
+
+
+def deconvolution(call: Call) -> Tensor:
+    """Only positive gradients pass, whether or not the rectifier was open.
+
+    Returns:
+        Its value.
+    """
+    with torch.no_grad():
+        value: Tensor = call.run()
+    return pulled(value, lambda gradient: (gradient.clamp(min=0),), *call.active)
+
+
+RECTIFIERS = ("relu", "relu6", "hardtanh")
+
+GUIDED: dict[str, Step] = dict.fromkeys(RECTIFIERS, guided)
+"""Operator name -> step. ``GUIDED["my_relu"] = guided`` adds one."""
+
+DECONVOLUTION: dict[str, Step] = dict.fromkeys(RECTIFIERS, deconvolution)
+"""Operator name -> step. ``DECONVOLUTION["my_relu"] = deconvolution`` adds one."""

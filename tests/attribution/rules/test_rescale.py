@@ -1,0 +1,87 @@
+"""Two runs paired operator by operator."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from lightning_explain.attribution.rules.rescale import Rescale
+
+X = torch.tensor([[3.0, -2.0], [1.0, 5.0]], dtype=torch.float64)
+X0 = torch.tensor([[-1.0, -1.0], [2.0, -9.0]], dtype=torch.float64)
+
+
+def multipliers(operator, x: Tensor = X, x0: Tensor = X0) -> Tensor:
+    leaf = x.clone().requires_grad_()
+    out, _ = Rescale(1e-10).paired(lambda: operator(leaf), lambda: operator(x0.clone()))
+    return torch.autograd.grad(out.sum(), leaf)[0]
+
+
+def test_both_scores_come_back() -> None:
+    leaf = X.clone().requires_grad_()
+    out, reference = Rescale(1e-10).paired(lambda: torch.tanh(leaf), lambda: torch.tanh(X0))
+    assert torch.equal(out.detach(), torch.tanh(X))
+    assert torch.equal(reference, torch.tanh(X0))
+    assert not reference.requires_grad
+
+
+def test_the_model_may_overwrite_what_the_rules_look_at_later() -> None:
+    def gentle(x: Tensor) -> Tensor:
+        y = torch.tanh(3 * x)
+        return (y * y + 1).exp() * y
+
+    def greedy(x: Tensor) -> Tensor:
+        z = 3 * x
+        y = torch.tanh(z)
+        z.zero_()
+        square = (y * y).add_(1)
+        result = square.exp_()
+        product = result * y
+        y.fill_(7.0)
+        result[0] = 0
+        return product
+
+    torch.testing.assert_close(multipliers(greedy), multipliers(gentle), rtol=0, atol=1e-14)
+
+
+def test_where_the_batch_is_does_not_matter() -> None:
+    def batch_second(x: Tensor) -> Tensor:
+        return F.gelu(x.T * 2).softmax(dim=0).T
+
+    torch.testing.assert_close(multipliers(batch_second), multipliers(lambda x: F.gelu(x * 2).softmax(dim=1)))
+
+
+def test_another_path_at_the_baseline_is_an_error() -> None:
+    def branching(x: Tensor) -> Tensor:
+        return torch.tanh(x) if x.detach().sum() > 0 else torch.sigmoid(x)
+
+    with pytest.raises(ValueError, match="'tanh' at the samples, 'sigmoid' at the baseline"):
+        multipliers(branching)
+    with pytest.raises(ValueError, match="'nothing more' at the samples, 'sin' at the baseline"):
+        multipliers(lambda x: x + 2 if x.detach().sum() > 0 else x.sin())
+    with pytest.raises(ValueError, match="'sin' at the samples, 'nothing more' at the baseline"):
+        multipliers(lambda x: x.sin() if x.detach().sum() > 0 else x + 2)
+
+
+def test_after_an_error_the_mode_works_again() -> None:
+    mode = Rescale(1e-10)
+
+    def fail() -> Tensor:
+        torch.tanh(X0)
+        raise KeyError("midway")
+
+    leaf = X.clone().requires_grad_()
+    with pytest.raises(KeyError, match="midway"):
+        mode.paired(lambda: torch.tanh(leaf), fail)
+    out, _ = mode.paired(lambda: torch.tanh(leaf), lambda: torch.tanh(X0))
+    expected = (torch.tanh(X) - torch.tanh(X0)) / (X - X0)
+    torch.testing.assert_close(torch.autograd.grad(out.sum(), leaf)[0], expected)
+
+
+def test_the_backward_pass_waits_for_the_baseline() -> None:
+    mode = Rescale(1e-10)
+    leaf = X.clone().requires_grad_()
+    with mode:
+        out = torch.tanh(leaf)
+    with pytest.raises(RuntimeError, match="before the model had run on the baseline"):
+        torch.autograd.grad(out.sum(), leaf)
