@@ -12,12 +12,16 @@ from torch import Tensor, nn
 
 from lightning_explain.attribution.budget import RowBudget
 from lightning_explain.attribution.model import Forward, call
-from lightning_explain.attribution.place import Input, Place
+from lightning_explain.attribution.place import Input, Place, differentiable
+from lightning_explain.attribution.tail import Replaced, shortened
 from lightning_explain.attribution.target import Readout
 from lightning_explain.inputs import Inputs, Point, batch_size, column, is_continuous, leaves, take
 
 Points: TypeAlias = Callable[[Tensor, Tensor], Point]
 """(rows, copies) -> the variable, with a row for each pair of a sample and a copy number."""
+
+Use: TypeAlias = Callable[[Tensor, Tensor, Point, Point], None]
+"""(rows, copies, variable, gradient) -> nothing: what is done with the variable and its gradient at these pairs."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +37,8 @@ class Problem:
         readout: How the explained number is read from the output.
         forward: How the model is called.
         budget: How many rows go through the model at once.
+        create_graph: Whether results depend differentiably on the parameters and the inputs.
+        tails: At which places the part of the model that lies behind them can be run alone, once it was tried.
     """
 
     model: nn.Module
@@ -43,6 +49,8 @@ class Problem:
     readout: Readout = "raw"
     forward: Forward = call
     budget: RowBudget = field(default_factory=RowBudget)
+    create_graph: bool = False
+    tails: dict[Place, bool] = field(default_factory=dict, repr=False)
 
     @property
     def samples(self) -> int:
@@ -93,7 +101,11 @@ class Problem:
             A problem of ``len(rows)`` samples.
         """
         target = None if self.target is None else self.target.index_select(0, rows)
-        return replace(self, inputs=take(self.inputs, rows), baseline=take(self.baseline, rows), target=target)
+        chosen = replace(self, inputs=take(self.inputs, rows), baseline=take(self.baseline, rows), target=target)
+        known = vars(self)
+        chosen.__dict__.update({name: _pick(known[name], rows) for name in ("z", "z0") if name in known})
+        chosen.__dict__.update({name: known[name][rows] for name in ("value", "baseline_value") if name in known})
+        return chosen
 
     def with_inputs(self, inputs: Inputs) -> Problem:
         """The same problem, target and baseline, for other inputs.
@@ -114,12 +126,13 @@ class Problem:
             Scores (n, copies).
         """
         parts: list[Tensor] = []
+        place = shortened(self, copies)
 
         def body(chunk: slice) -> None:
             rows, copy = self._pairs(chunk)
             # Not inference_mode: what a module caches in its forward pass would poison its next training step.
-            with torch.no_grad():
-                score = self.place.score(self, points(rows, copy), rows)
+            with torch.set_grad_enabled(self.create_graph):
+                score = place.score(self, points(rows, copy), rows)
                 parts.append(score.to(_accumulator(score), copy=True))  # a view would keep all its base
 
         self.budget.run(copies * self.samples, f"forward{self.place}", body)
@@ -129,31 +142,46 @@ class Problem:
         """The gradient of the score with respect to the variable, at the inputs.
 
         Returns:
-            Tensors like ``z``.
+            Tensors like ``z``, at least in float32.
         """
-        return self.gradient_mean(1, lambda rows, _: _pick(self.z, rows))
+        variables: list[Point] = []
+        gradients: list[Point] = []
 
-    def gradient_mean(self, copies: int, points: Points, weights: Tensor | None = None) -> Point:
+        def keep(_rows: Tensor, _copies: Tensor, z: Point, gradient: Point) -> None:
+            variables.append(z if self.create_graph else tuple(leaf.detach() for leaf in z))
+            gradients.append(gradient)
+
+        self.observe(1, lambda rows, _: _pick(Input().variable(self, self.inputs), rows), keep)
+        # One forward pass gave both.
+        self.__dict__.setdefault("z", tuple(map(torch.cat, zip(*variables, strict=True))))
+        return tuple(map(torch.cat, zip(*gradients, strict=True)))
+
+    def gradient_mean(
+        self, copies: int, points: Points, weights: Tensor | None = None, factors: Points | None = None
+    ) -> Point:
         """The weighted mean of the gradients at ``copies`` points for each sample.
 
         Args:
             copies: The number of points per sample.
             points: Makes the points for pairs of sample and copy number.
             weights: Weights (copies,); 1 / copies each, if None.
+            factors: What the gradient at each point is multiplied with; asked after ``points``, for the same pairs.
 
         Returns:
             Tensors like ``z``, at least in float32.
         """
         self._require_numbers()
-        n = self.samples
+        n, place = self.samples, shortened(self, copies)
         weights = torch.full((copies,), 1 / copies, dtype=torch.float64) if weights is None else weights
         totals = tuple(torch.zeros_like(leaf, dtype=_accumulator(leaf)) for leaf in self.z)
 
         def body(chunk: slice) -> None:
             rows, copy = self._pairs(chunk)
-            gradients = self._gradient_at(points(rows, copy), rows)
+            gradients = self._gradient_at(place, points(rows, copy), rows)
+            if factors is not None:
+                gradients = tuple(map(torch.mul, gradients, factors(rows, copy)))
             weighted = [
-                column(weights.to(total)[copy], total) * gradient.to(total)
+                column(weights.to(total)[copy], total) * gradient
                 for total, gradient in zip(totals, gradients, strict=True)
             ]
             for total, part in zip(totals, weighted, strict=True):  # nothing is added before all is there
@@ -161,6 +189,25 @@ class Problem:
 
         self.budget.run(copies * n, f"backward{self.place}", body)
         return totals
+
+    def observe(self, copies: int, points: Points, use: Use) -> None:
+        """Take the variable and the gradient, from one forward pass, where the inputs are ``copies`` chosen points.
+
+        Args:
+            copies: The number of points per sample.
+            points: Makes the inputs (those that can vary) for pairs of sample and copy number.
+            use: Is given pairs (rows, copies), the variable and the gradient at them; copy by copy.
+        """
+        self._require_numbers()
+
+        def body(chunk: slice) -> None:
+            rows, copy = self._pairs(chunk)
+            with torch.enable_grad():
+                z, score = self.place.observe(self, points(rows, copy), rows)
+                gradients = self._derivative(score, z)
+            use(rows, copy, z, gradients)
+
+        self.budget.run(copies * self.samples, f"observe{self.place}", body)
 
     def _variable(self, inputs: Inputs) -> Point:
         parts: list[Point] = []
@@ -184,10 +231,12 @@ class Problem:
 
     def _pairs(self, chunk: slice) -> tuple[Tensor, Tensor]:
         # Copy by copy, so that a chunk holds as few copies as possible.
-        index = torch.arange(chunk.start, chunk.stop, device=self.z[0].device)
+        index = torch.arange(chunk.start, chunk.stop, device=leaves(self.inputs)[0].device)
         return index % self.samples, index // self.samples
 
     def _require_numbers(self) -> None:
+        if isinstance(self.place, Replaced):
+            return  # a layer's variable is made of numbers
         for name, leaf in zip(self.place.names(self), self.z, strict=True):
             if not is_continuous(leaf):
                 raise TypeError(
@@ -195,11 +244,15 @@ class Problem:
                     " them into numbers, place=Layer('<embedding>'), or use a perturbation method such as occlusion."
                 )
 
-    def _gradient_at(self, z: Point, rows: Tensor) -> Point:
-        z = tuple(leaf.detach().requires_grad_() for leaf in z)
+    def _gradient_at(self, place: Place, z: Point, rows: Tensor) -> Point:
         with torch.enable_grad():
-            score = self.place.score(self, z, rows)
-            gradients = torch.autograd.grad(score.sum(), z, allow_unused=True) if score.requires_grad else [None]
+            z = tuple(differentiable(leaf if self.create_graph else leaf.detach()) for leaf in z)
+            return self._derivative(place.score(self, z, rows), z)
+
+    def _derivative(self, score: Tensor, z: Point) -> Point:
+        gradients: tuple[Tensor | None, ...] = (None,) * len(z)
+        if score.requires_grad:
+            gradients = torch.autograd.grad(score.sum(), z, create_graph=self.create_graph, allow_unused=True)
         if all(gradient is None for gradient in gradients):
             raise ValueError(
                 f"The explained output does not depend differentiably on {', '.join(self.place.names(self))}: the model"
@@ -207,7 +260,7 @@ class Problem:
                 " another place."
             )
         return tuple(
-            torch.zeros_like(leaf) if gradient is None else gradient
+            torch.zeros_like(leaf, dtype=_accumulator(leaf)) if gradient is None else gradient.to(_accumulator(leaf))
             for leaf, gradient in zip(z, gradients, strict=True)
         )
 
