@@ -11,16 +11,30 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from lightning_explain.attribution.attribution import Attribution as Attribution
     from lightning_explain.attribution.engine import explain as explain
+    from lightning_explain.attribution.layers import Layers as Layers
     from lightning_explain.attribution.methods import METHODS as METHODS
+    from lightning_explain.attribution.methods import Activation as Activation
+    from lightning_explain.attribution.methods import AttentionRelevance as AttentionRelevance
+    from lightning_explain.attribution.methods import AttentionRollout as AttentionRollout
+    from lightning_explain.attribution.methods import Conductance as Conductance
+    from lightning_explain.attribution.methods import EigenCAM as EigenCAM
+    from lightning_explain.attribution.methods import ExpectedGradients as ExpectedGradients
     from lightning_explain.attribution.methods import GradCAM as GradCAM
+    from lightning_explain.attribution.methods import GradCAMPlusPlus as GradCAMPlusPlus
+    from lightning_explain.attribution.methods import GradientShap as GradientShap
+    from lightning_explain.attribution.methods import HiResCAM as HiResCAM
     from lightning_explain.attribution.methods import InputXGradient as InputXGradient
     from lightning_explain.attribution.methods import IntegratedGradients as IntegratedGradients
+    from lightning_explain.attribution.methods import InternalInfluence as InternalInfluence
+    from lightning_explain.attribution.methods import LayerCAM as LayerCAM
     from lightning_explain.attribution.methods import NoiseTunnel as NoiseTunnel
     from lightning_explain.attribution.methods import Occlusion as Occlusion
     from lightning_explain.attribution.methods import Saliency as Saliency
+    from lightning_explain.attribution.methods import ScoreCAM as ScoreCAM
     from lightning_explain.attribution.methods import SmoothGrad as SmoothGrad
     from lightning_explain.attribution.methods import SmoothGradSquared as SmoothGradSquared
     from lightning_explain.attribution.methods import VarGrad as VarGrad
+    from lightning_explain.attribution.methods import XGradCAM as XGradCAM
     from lightning_explain.attribution.place import Input as Input
     from lightning_explain.attribution.place import Layer as Layer
     from lightning_explain.attribution.place import Neuron as Neuron
@@ -33,15 +47,28 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _MODULES = {
+    "Activation": "attribution.methods",
+    "AttentionRelevance": "attribution.methods",
+    "AttentionRollout": "attribution.methods",
     "Attribution": "attribution.attribution",
     "AttributionCheckpoint": "checkpoint",
     "AttributionMonitor": "callback",
     "AttributionStopping": "stopping",
+    "Conductance": "attribution.methods",
+    "EigenCAM": "attribution.methods",
+    "ExpectedGradients": "attribution.methods",
+    "explain": "attribution.engine",
     "GradCAM": "attribution.methods",
+    "GradCAMPlusPlus": "attribution.methods",
+    "GradientShap": "attribution.methods",
+    "HiResCAM": "attribution.methods",
     "Input": "attribution.place",
     "InputXGradient": "attribution.methods",
     "IntegratedGradients": "attribution.methods",
+    "InternalInfluence": "attribution.methods",
     "Layer": "attribution.place",
+    "LayerCAM": "attribution.methods",
+    "Layers": "attribution.layers",
     "METHODS": "attribution.methods",
     "METRICS": "metrics",
     "Neuron": "attribution.place",
@@ -49,10 +76,11 @@ _MODULES = {
     "Occlusion": "attribution.methods",
     "ProbeSet": "probe",
     "Saliency": "attribution.methods",
+    "ScoreCAM": "attribution.methods",
     "SmoothGrad": "attribution.methods",
     "SmoothGradSquared": "attribution.methods",
     "VarGrad": "attribution.methods",
-    "explain": "attribution.engine",
+    "XGradCAM": "attribution.methods",
 }
 
 __all__ = [*_MODULES]

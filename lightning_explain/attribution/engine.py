@@ -15,7 +15,7 @@ from lightning_explain.attribution.budget import RowBudget
 from lightning_explain.attribution.guard import borrowed
 from lightning_explain.attribution.interception import named_layers
 from lightning_explain.attribution.methods import METHODS, Method
-from lightning_explain.attribution.model import Forward, call, output
+from lightning_explain.attribution.model import Forward, call
 from lightning_explain.attribution.place import Input, Layer, Neuron, Place
 from lightning_explain.attribution.problem import Problem
 from lightning_explain.attribution.target import resolve_target
@@ -54,7 +54,7 @@ class Explainer:
         Returns:
             The problem.
         """
-        return replace(problem, place=self.place)
+        return problem.at(self.place, problem.target)
 
     def __call__(self, problem: Problem) -> Attribution:
         """Explain the samples of ``problem``, at this explainer's place.
@@ -63,7 +63,9 @@ class Explainer:
             The attributions, with the convergence delta if the method is complete.
         """
         problem = self.at_place(problem)
-        point = tuple(leaf.detach() for leaf in self.method(problem))
+        point = self.method(problem)
+        if not problem.create_graph:
+            point = tuple(leaf.detach() for leaf in point)
         delta, span = self._delta(problem, point)
         attribution = Attribution(
             point=point,
@@ -71,7 +73,7 @@ class Explainer:
             method=self.name,
             place=self.place,
             target=problem.target,
-            outputs=outputs(problem),
+            outputs=problem.outputs,
             delta=delta,
             span=span,
             keyed=isinstance(problem.inputs, Mapping) and not isinstance(self.place, Layer),
@@ -79,10 +81,10 @@ class Explainer:
         return _upsampled(attribution, problem) if self.coarse else attribution
 
     def _delta(self, problem: Problem, point: Point) -> tuple[Tensor | None, Tensor | None]:
-        if not (self.method.complete and self.method.contributes):
+        if not self.method.complete_at(self.place):
             return None, None
-        span = problem.value.double() - problem.baseline_value.double()
-        total = torch.stack([leaf.double().reshape(len(leaf), -1).sum(dim=1) for leaf in point]).sum(dim=0)
+        span = (problem.value.double() - self.method.reference(problem).double()).detach()
+        total = torch.stack([leaf.detach().double().reshape(len(leaf), -1).sum(dim=1) for leaf in point]).sum(dim=0)
         return total - span, span
 
 
@@ -97,6 +99,7 @@ def explain(  # noqa: PLR0913  (the whole question in one call)
     label: Tensor | None = None,
     forward: Forward = call,
     max_rows: int | None = None,
+    create_graph: bool = False,
 ) -> Attribution:
     """Explain what a model gives for some samples. The model is left exactly as it was.
 
@@ -106,13 +109,15 @@ def explain(  # noqa: PLR0913  (the whole question in one call)
             arguments), the batch first; they are moved to the model's device.
         method: A name (see ``METHODS``), ``"name@layer"`` or ``"name@layer:input"``, or a method with
             its parameters.
-        place: ``Input()``, ``Layer(name)`` or ``Neuron(name, index)``; None: the method's own.
+        place: ``Input()``, ``Layer(name)``, ``Layers(names)`` or ``Neuron(name, index)``; None: the method's own.
         target: The output to explain: ``"predicted"``, ``"label"``, ``"output"`` (one number per
             sample), an index, or indices for each sample. It plays no part where a neuron is explained.
         baseline: ``"zeros"``, ``"mean"``, ``"blur"``, a number, or tensors like the inputs.
         label: Class labels (n,), for ``target="label"``.
         forward: How to call the model, ``(model, inputs) -> outputs``.
         max_rows: The most rows that go through the model at once; None: chosen by measurement.
+        create_graph: Whether the attributions are to depend differentiably on the model's parameters and on those
+            inputs that require gradients, so that they can be trained on; memory is then that of all rows together.
 
     Returns:
         The attributions, ``.values`` in the structure of the inputs.
@@ -129,15 +134,17 @@ def explain(  # noqa: PLR0913  (the whole question in one call)
         True
     """
     require_finite(inputs)
-    with borrowed(model):
+    chosen = parse(method)[0]
+    with borrowed(model, frozen=not create_graph):
         problem = pose(
             model,
             inputs,
-            None if isinstance(place, Neuron) else target,
+            None if isinstance(place, Neuron) and not chosen.through else target,
             baseline=baseline,
             label=label,
             forward=forward,
             budget=RowBudget(max_rows),
+            create_graph=create_graph,
         )
         return explainer(method, problem, place)(problem)
 
@@ -151,6 +158,7 @@ def pose(
     label: Tensor | None = None,
     forward: Forward = call,
     budget: RowBudget | None = None,
+    create_graph: bool = False,
 ) -> Problem:
     """Bring samples to the model's device and resolve their target (None: there is none) and baseline.
 
@@ -164,16 +172,20 @@ def pose(
         raise ValueError("There is nothing to explain: the inputs hold no samples.")
     device = next((held.device for held in chain(model.parameters(), model.buffers())), leaves(inputs)[0].device)
     # Clones, for tensors born in inference mode cannot be saved for a backward pass.
-    inputs = rebuild(inputs, tuple(leaf.detach().to(device).clone() for leaf in leaves(inputs)))
+    clones = tuple(leaf.to(device).clone() for leaf in leaves(inputs))
+    inputs = rebuild(inputs, clones if create_graph else tuple(leaf.detach() for leaf in clones))
     problem = Problem(
         model=model,
         inputs=inputs,
         baseline=resolve(baseline, inputs),
+        create_graph=create_graph,
         target=None,
         forward=forward,
         budget=budget or RowBudget(),
     )
-    return problem if target is None else replace(problem, target=resolve_target(target, outputs(problem), label))
+    if target is None:
+        return problem
+    return problem.at(problem.place, resolve_target(target, problem.outputs, label))
 
 
 def outputs(problem: Problem) -> Tensor:
@@ -182,16 +194,7 @@ def outputs(problem: Problem) -> Tensor:
     Returns:
         A tensor (n, ...), detached.
     """
-    parts: list[Tensor] = []
-
-    def body(chunk: slice) -> None:
-        # Copies, for the model may work in place on its inputs.
-        part = rebuild(problem.inputs, tuple(leaf[chunk].clone() for leaf in leaves(problem.inputs)))
-        with torch.no_grad():
-            parts.append(output(problem.model, part, problem.forward).clone())  # a view would keep all its base
-
-    problem.budget.run(problem.samples, "forward", body)
-    return torch.cat(parts)
+    return problem.outputs
 
 
 def explainer(method: str | Method, problem: Problem, place: Place | None = None) -> Explainer:
@@ -271,7 +274,8 @@ def _upsampled(attribution: Attribution, problem: Problem) -> Attribution:
     place = Input()
     inputs, coarse = place.variable(problem, problem.inputs), attribution.point[0]
     fitting = [i for i, leaf in enumerate(inputs) if leaf.ndim == coarse.ndim]
-    if not fitting or attribution.place.channel_dim not in {None, 1}:
+    on_a_line = coarse.ndim == problem.z[0].ndim and attribution.place.channel_dim not in {None, 1}  # tokens
+    if not fitting or on_a_line:
         return attribution
     point = tuple(torch.zeros_like(leaf[:, :1] if leaf.ndim > 2 else leaf) for leaf in inputs)
     chosen = fitting[0]

@@ -64,9 +64,7 @@ def captured(problem: Problem, layer: Layer, inputs: Inputs) -> Point:
 
 
 @contextmanager
-def capturing(
-    problem: Problem, layer: Layer, rows: int, split: Split
-) -> Iterator[list[Tensor]]:
+def capturing(problem: Problem, layer: Layer, rows: int, split: Split) -> Iterator[list[Tensor]]:
     """Keep what goes through a layer in a forward pass of ``rows`` samples.
 
     Args:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -45,7 +45,7 @@ class Layers:
     def variable(self, problem: Problem, inputs: Inputs) -> Point:  # noqa: D102
         rows = leaves(inputs)[0].shape[0]
         with torch.set_grad_enabled(problem.create_graph):
-            with self._captured(problem, rows, lambda tensor: (tensor.clone(), tensor)) as found:
+            with self._captured(problem, rows, _kept) as found:
                 problem.forward(problem.model, inputs)
             return self._point(found)
 
@@ -63,7 +63,7 @@ class Layers:
         """
         with ExitStack() as stack:
             for layer, given in zip(self.layers, z, strict=True):
-                stack.enter_context(intercepted(problem.model, layer, lambda _, given=given: given.clone()))
+                stack.enter_context(intercepted(problem.model, layer, _given(given)))
             return explained_output(problem, take(problem.inputs, beside), rows)
 
     def observe(self, problem: Problem, x: Point, rows: Tensor) -> tuple[Point, Tensor]:  # noqa: D102
@@ -87,3 +87,11 @@ class Layers:
 
     def __str__(self) -> str:
         return "@" + "+".join(str(layer).removeprefix("@") for layer in self.layers)
+
+
+def _kept(tensor: Tensor) -> tuple[Tensor, Tensor]:
+    return tensor.clone(), tensor
+
+
+def _given(tensor: Tensor) -> Callable[[Tensor], Tensor]:
+    return lambda _: tensor.clone()

@@ -11,11 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from lightning_explain.attribution.budget import RowBudget
-from lightning_explain.attribution.model import Forward, call
-from lightning_explain.attribution.place import Input, Place, differentiable
+from lightning_explain.attribution.derivative import accumulator, derivative
+from lightning_explain.attribution.model import Forward, call, output
+from lightning_explain.attribution.place import Input, Neuron, Place, differentiable
 from lightning_explain.attribution.tail import Replaced, shortened
-from lightning_explain.attribution.target import Readout
-from lightning_explain.inputs import Inputs, Point, batch_size, column, is_continuous, leaves, take
+from lightning_explain.attribution.target import Readout, select
+from lightning_explain.inputs import Inputs, Point, batch_size, column, is_continuous, leaves, rebuild, take
 
 Points: TypeAlias = Callable[[Tensor, Tensor], Point]
 """(rows, copies) -> the variable, with a row for each pair of a sample and a copy number."""
@@ -85,8 +86,25 @@ class Problem:
         return tuple(z - z0 for z, z0 in zip(self.z, self.z0, strict=True))
 
     @cached_property
+    def outputs(self) -> Tensor:
+        """The model's outputs for the samples, (n, ...), detached."""
+        parts: list[Tensor] = []
+
+        def body(chunk: slice) -> None:
+            # Copies, for the model may work in place on its inputs.
+            part = rebuild(self.inputs, tuple(leaf[chunk].clone() for leaf in leaves(self.inputs)))
+            with torch.no_grad():
+                parts.append(output(self.model, part, self.forward).clone())  # a view would keep all its base
+
+        self.budget.run(self.samples, "forward", body)
+        return torch.cat(parts)
+
+    @cached_property
     def value(self) -> Tensor:
         """The score at the inputs, (n,)."""
+        if not isinstance(self.place, Neuron):
+            score = select(self.outputs, self.target, self.readout)
+            return score.to(accumulator(score))
         return self.values(1, lambda rows, _: _pick(self.z, rows))[:, 0]
 
     @cached_property
@@ -106,6 +124,17 @@ class Problem:
         chosen.__dict__.update({name: _pick(known[name], rows) for name in ("z", "z0") if name in known})
         chosen.__dict__.update({name: known[name][rows] for name in ("value", "baseline_value") if name in known})
         return chosen
+
+    def at(self, place: Place, target: Tensor | None) -> Problem:
+        """The same samples at another place, or with another target; what the model gives for them is kept.
+
+        Returns:
+            A problem of as many samples.
+        """
+        moved = replace(self, place=place, target=target)
+        if "outputs" in vars(self):
+            moved.__dict__["outputs"] = self.outputs
+        return moved
 
     def with_inputs(self, inputs: Inputs) -> Problem:
         """The same problem, target and baseline, for other inputs.
@@ -133,7 +162,7 @@ class Problem:
             # Not inference_mode: what a module caches in its forward pass would poison its next training step.
             with torch.set_grad_enabled(self.create_graph):
                 score = place.score(self, points(rows, copy), rows)
-                parts.append(score.to(_accumulator(score), copy=True))  # a view would keep all its base
+                parts.append(score.to(accumulator(score), copy=True))  # a view would keep all its base
 
         self.budget.run(copies * self.samples, f"forward{self.place}", body)
         return torch.cat(parts).view(copies, self.samples).T
@@ -173,7 +202,7 @@ class Problem:
         self._require_numbers()
         n, place = self.samples, shortened(self, copies)
         weights = torch.full((copies,), 1 / copies, dtype=torch.float64) if weights is None else weights
-        totals = tuple(torch.zeros_like(leaf, dtype=_accumulator(leaf)) for leaf in self.z)
+        totals = tuple(torch.zeros_like(leaf, dtype=accumulator(leaf)) for leaf in self.z)
 
         def body(chunk: slice) -> None:
             rows, copy = self._pairs(chunk)
@@ -204,7 +233,7 @@ class Problem:
             rows, copy = self._pairs(chunk)
             with torch.enable_grad():
                 z, score = self.place.observe(self, points(rows, copy), rows)
-                gradients = self._derivative(score, z)
+                gradients = derivative(self, score, z)
             use(rows, copy, z, gradients)
 
         self.budget.run(copies * self.samples, f"observe{self.place}", body)
@@ -247,27 +276,8 @@ class Problem:
     def _gradient_at(self, place: Place, z: Point, rows: Tensor) -> Point:
         with torch.enable_grad():
             z = tuple(differentiable(leaf if self.create_graph else leaf.detach()) for leaf in z)
-            return self._derivative(place.score(self, z, rows), z)
-
-    def _derivative(self, score: Tensor, z: Point) -> Point:
-        gradients: tuple[Tensor | None, ...] = (None,) * len(z)
-        if score.requires_grad:
-            gradients = torch.autograd.grad(score.sum(), z, create_graph=self.create_graph, allow_unused=True)
-        if all(gradient is None for gradient in gradients):
-            raise ValueError(
-                f"The explained output does not depend differentiably on {', '.join(self.place.names(self))}: the model"
-                " detaches it, rounds it, or runs under no_grad. Use a perturbation method such as occlusion, or"
-                " another place."
-            )
-        return tuple(
-            torch.zeros_like(leaf, dtype=_accumulator(leaf)) if gradient is None else gradient.to(_accumulator(leaf))
-            for leaf, gradient in zip(z, gradients, strict=True)
-        )
+            return derivative(self, place.score(self, z, rows), z)
 
 
 def _pick(point: Point, rows: Tensor) -> Point:
     return tuple(leaf.index_select(0, rows) for leaf in point)
-
-
-def _accumulator(leaf: Tensor) -> torch.dtype:
-    return torch.float64 if leaf.dtype == torch.float64 else torch.float32

@@ -46,7 +46,7 @@ class CompletenessGap(AttributionMetric):
 
     @classmethod
     def missing(cls, method: Method, space: Place, probe: ProbeSet) -> str | None:  # noqa: D102
-        complete = method.complete and method.contributes
+        complete = method.complete_at(space)
         return None if complete else f"{method.name} is not complete: its attributions need not add up"
 
     def per_sample(self, evaluation: Evaluation) -> Tensor:  # noqa: D102

@@ -5,7 +5,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import ClassVar
 
-from lightning_explain.attribution.place import Input, Place
+from torch import Tensor
+
+from lightning_explain.attribution.place import Input, Neuron, Place
 from lightning_explain.attribution.problem import Problem
 from lightning_explain.inputs import Point
 from lightning_explain.registry import Registry
@@ -25,6 +27,15 @@ class Method(ABC):
     coarse: ClassVar[bool] = False
     """Whether the attributions are a coarse map of a layer, to be upsampled to the input."""
 
+    needs_attention: ClassVar[bool] = False
+    """Whether the model must have attention, and the attributions are about its tokens."""
+
+    through: ClassVar[bool] = False
+    """Whether a neuron is where the explained output is followed through, not what is explained in its place."""
+
+    about_score: ClassVar[bool] = True
+    """Whether the attributions depend on what is explained; otherwise they only describe the variable."""
+
     @property
     def contributes(self) -> bool:
         """Whether attributions are shares of the score; otherwise they are sensitivities, score per unit of z."""
@@ -37,6 +48,22 @@ class Method(ABC):
             The place.
         """
         return Input()
+
+    def reference(self, problem: Problem) -> Tensor:
+        """The score (n,) from which the attributions of a complete method add up to the score.
+
+        Returns:
+            The score at the baseline, unless the method has something else in its place.
+        """
+        return problem.baseline_value
+
+    def complete_at(self, place: Place) -> bool:
+        """Whether the attributions at a place are shares that sum to score(z) - reference.
+
+        Returns:
+            True or False.
+        """
+        return self.complete and self.contributes and not (self.through and isinstance(place, Neuron))
 
     @abstractmethod
     def __call__(self, problem: Problem) -> Point:
