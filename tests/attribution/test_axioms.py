@@ -124,6 +124,8 @@ def test_attributions_are_plain_finite_and_not_zero(name: str, case: Case, place
         assert not leaf.is_inference()
     if name == "vargrad" and not isinstance(place, Input):
         return  # behind a linear layer the gradient does not vary
+    if name == "conductance" and isinstance(place, Neuron) and not case.smooth:
+        return  # nothing flows through a unit whose ReLU is off
     assert any(leaf.abs().max() > 1e-9 for leaf in found.point)
 
 
@@ -298,7 +300,7 @@ def test_an_input_that_is_not_used_gets_nothing(name: str, case: Case) -> None:
     inputs = case.inputs()
     given = (*leaves(inputs), torch.randn_like(leaves(inputs)[0]))
     found = attribute(name, case, Input(), given, WithDummy(case.model()), baseline="zeros")
-    assert found.point[-1].abs().max() == 0
+    assert found.point[-1].abs().max() < 1e-15  # a model gives the last bit by the size of the batch
     assert found.point[0].abs().max() > 0
 
 

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from lightning_explain import METHODS, Input, Layer
+from lightning_explain import METHODS, Conductance, Input, IntegratedGradients, Layer, Neuron
 from lightning_explain.attribution import methods
 from lightning_explain.attribution.methods import GradCAM, Method
 
@@ -15,7 +15,22 @@ NAMES = {
     "vargrad",
     "grad_cam",
     "occlusion",
+    "activation",
+    "attention_relevance",
+    "attention_rollout",
+    "conductance",
+    "eigen_cam",
+    "expected_gradients",
+    "grad_cam_plus_plus",
+    "gradient_shap",
+    "hires_cam",
+    "internal_influence",
+    "layer_cam",
+    "score_cam",
+    "xgrad_cam",
 }
+COMPLETE = {"integrated_gradients", "conductance", "gradient_shap", "expected_gradients"}
+MAPS = {name for name in NAMES if "cam" in name}
 
 
 def test_the_names_that_users_type() -> None:
@@ -23,7 +38,7 @@ def test_the_names_that_users_type() -> None:
 
 
 def test_every_file_in_the_folder_is_entered() -> None:
-    files = {path.stem for path in Path(methods.__file__).parent.glob("*.py")} - {"__init__", "method"}
+    files = {path.stem for path in Path(methods.__file__).parent.glob("*.py")} - {"__init__", "method", "cam", "attention"}
     assert {METHODS[name].__module__.rsplit(".", 1)[1] for name in METHODS} == files
 
 
@@ -35,7 +50,7 @@ def test_methods_are_values(name: str) -> None:
     assert method == METHODS[name]()
     assert len({method, METHODS[name]()}) == 1
     assert method.__doc__
-    assert "arXiv" in type(method).__doc__
+    assert "arXiv" in type(method).__doc__  # or the words that there is none
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -45,7 +60,20 @@ def test_methods_have_a_place_of_their_own(name: str) -> None:
 
 
 def test_what_the_attributions_are_is_declared() -> None:
-    assert {name for name in METHODS if METHODS[name].complete} == {"integrated_gradients"}
-    assert {name for name in METHODS if METHODS[name]().coarse} == {"grad_cam"}
+    assert {name for name in METHODS if METHODS[name].complete} == COMPLETE
+    assert {name for name in METHODS if METHODS[name]().coarse} == MAPS
+    assert {name for name in METHODS if METHODS[name].needs_attention} == {"attention_relevance", "attention_rollout"}
+    assert {name for name in METHODS if not METHODS[name].about_score} == {
+        "activation",
+        "attention_rollout",
+        "eigen_cam",
+    }
     shares = {name for name in METHODS if METHODS[name]().contributes}
-    assert shares == {"input_x_gradient", "integrated_gradients", "grad_cam", "occlusion"}
+    assert shares == {"input_x_gradient", "occlusion"} | COMPLETE | MAPS
+
+
+def test_where_they_add_up() -> None:
+    places = (Input(), Layer("a"), Neuron("a", 0))
+    assert [Conductance().complete_at(place) for place in places] == [True, True, False]  # of the unit, not the score
+    assert [IntegratedGradients().complete_at(place) for place in places] == [True] * 3
+    assert not any(IntegratedGradients(multiply_by_inputs=False).complete_at(place) for place in places)
