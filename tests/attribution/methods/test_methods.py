@@ -38,7 +38,12 @@ def test_the_names_that_users_type() -> None:
 
 
 def test_every_file_in_the_folder_is_entered() -> None:
-    files = {path.stem for path in Path(methods.__file__).parent.glob("*.py")} - {"__init__", "method", "cam", "attention"}
+    files = {path.stem for path in Path(methods.__file__).parent.glob("*.py")} - {
+        "__init__",
+        "method",
+        "cam",
+        "attention",
+    }
     assert {METHODS[name].__module__.rsplit(".", 1)[1] for name in METHODS} == files
 
 
