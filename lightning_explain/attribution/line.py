@@ -32,8 +32,9 @@ def mean_gradient_within(problem: Problem, tolerance: float, most: int) -> Point
     """The mean gradient on the line, with as many steps for each sample as its completeness asks for.
 
     The trapezoidal rule, its steps halved again and again: the points before stay points. From two such rules Simpson's
-    follows for nothing; of the two, the one whose attributions add up better is taken. Gauss's points would be better
-    for smooth models, but none of them can be used again, and on kinks they are no better.
+    follows for nothing. A sample is done when both add up, for one alone often does by luck; the one that does so better
+    is taken. Gauss's points would be better for smooth models, but none of them can be used again, and on kinks they are
+    no better.
 
     Args:
         problem: The problem.
@@ -56,7 +57,7 @@ def mean_gradient_within(problem: Problem, tolerance: float, most: int) -> Point
         nearer = gaps[1] < gaps[0]
         for total, a, b in zip(result, fine, simpson, strict=True):
             total.index_copy_(0, open_rows, torch.where(column(nearer, a), b, a))
-        again = (gaps.amin(dim=0) > tolerance).nonzero().flatten()
+        again = (gaps.amax(dim=0) > tolerance).nonzero().flatten()
         left, open_rows, steps = left.select(again), open_rows[again], 2 * steps
         coarse = tuple(leaf[again] for leaf in fine)
     return result

@@ -159,13 +159,8 @@ def test_what_cannot_be_followed_is_said() -> None:
 
     with pytest.raises(ValueError, match=r"The number of tokens changes on the way: 3, 5\..*place=Layer"):
         explain(made(Pooled), X, "attention_relevance")
-    with pytest.raises(
-        ValueError, match=r"attention is over 5 tokens; no tensor of the place has as many.*\(3, 4, 30\)"
-    ):
-        shaped = nn.Sequential(
-            nn.Linear(30, 30), nn.Flatten(), nn.Linear(120, 30), nn.Unflatten(1, (T, WIDTH)), Written()
-        )
-        explain(shaped.double(), torch.randn(3, 4, 30, dtype=torch.float64), "attention_rollout")
-    assert explain(
-        shaped, torch.randn(3, 4, 30, dtype=torch.float64), "attention_rollout", Layer("3")
-    ).values.shape == (3, T, 1)
+    shaped = nn.Sequential(nn.Linear(30, 30), nn.Flatten(), nn.Linear(120, 30), nn.Unflatten(1, (T, WIDTH)), Written())
+    shaped, x = shaped.double(), torch.randn(3, 4, 30, dtype=torch.float64)
+    with pytest.raises(ValueError, match=r"attention is over 5 tokens; no tensor of the place has as many.*4, 30\)"):
+        explain(shaped, x, "attention_rollout")
+    assert explain(shaped, x, "attention_rollout", Layer("3")).values.shape == (3, T, 1)

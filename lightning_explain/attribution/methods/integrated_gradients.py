@@ -29,9 +29,9 @@ class IntegratedGradients(Method):
             ``"riemann_middle"``, ``"riemann_trapezoid"``.
         multiply_by_inputs: False leaves the factor :math:`z - z^0` out: the mean gradient.
         tolerance: How large a sample's convergence delta may be, as a share of its :math:`S(z) - S(z^0)`. The steps are
-            then chosen for each sample by itself: halved, the points before used again, until the delta is within
-            the tolerance, ``n_steps`` at most; they are those of the trapezoidal rule, or of Simpson's where that comes
-            nearer. ``quadrature`` plays no part.
+            then chosen for each sample by itself: halved, the points before used again, until the attributions of the
+            trapezoidal rule and of Simpson's both add up within the tolerance; ``n_steps`` at most. ``quadrature`` plays
+            no part. That they add up is necessary, not sufficient: errors of single elements may cancel.
 
     Raises:
         ValueError: If ``n_steps``, ``quadrature`` or ``tolerance`` is not one of these.
@@ -60,8 +60,7 @@ class IntegratedGradients(Method):
         return self.multiply_by_inputs
 
     def __call__(self, problem: Problem) -> Point:  # noqa: D102
-        nodes, weights = (torch.from_numpy(values) for values in quadrature(self.quadrature, self.n_steps))
-        mean = problem.gradient_mean(self.n_steps, on_the_line(problem, nodes), weights)
+        mean = self._mean(problem)
         if not self.multiply_by_inputs:
             return mean
         return tuple(map(torch.mul, problem.difference, mean))

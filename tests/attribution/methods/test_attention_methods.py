@@ -129,7 +129,7 @@ def transformers() -> object:
         except RuntimeError:
             continue
     try:
-        import transformers as found  # noqa: PLC0415
+        import transformers as found
     except Exception as error:  # noqa: BLE001  (whatever stops it, these tests cannot run)
         pytest.skip(f"transformers cannot be imported: {type(error).__name__}")
     return found
