@@ -32,9 +32,9 @@ def mean_gradient_within(problem: Problem, tolerance: float, most: int) -> Point
     """The mean gradient on the line, with as many steps for each sample as its completeness asks for.
 
     The trapezoidal rule, its steps halved again and again: the points before stay points. From two such rules Simpson's
-    follows for nothing. A sample is done when both add up, for one alone often does by luck; the one that does so better
-    is taken. Gauss's points would be better for smooth models, but none of them can be used again, and on kinks they are
-    no better.
+    follows for nothing. A sample is done when both add up, for one alone often does by luck; the one that does so
+    better is taken. Gauss's points would be better for smooth models, but none of them can be used again, and on kinks
+    they are no better.
 
     Args:
         problem: The problem.

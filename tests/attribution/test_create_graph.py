@@ -1,11 +1,9 @@
 """Attributions that can be trained on."""
 
-from collections.abc import Callable
-
 import pytest
 import torch
 from cases import BY_NAME, CNN, MLP
-from torch import Tensor, nn
+from torch import Tensor
 
 from lightning_explain import (
     METHODS,
@@ -24,7 +22,6 @@ from lightning_explain import (
     explain,
 )
 from lightning_explain.attribution.methods import Method
-from lightning_explain.attribution.place import Place
 
 X = torch.randn(4, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
 

@@ -16,4 +16,5 @@ class InputXGradient(Method):
     """
 
     def __call__(self, problem: Problem) -> Point:  # noqa: D102
-        return tuple(z * gradient for z, gradient in zip(problem.z, problem.gradient(), strict=True))
+        gradients = problem.gradient()  # first: the pass gives the variable too
+        return tuple(z * gradient for z, gradient in zip(problem.z, gradients, strict=True))

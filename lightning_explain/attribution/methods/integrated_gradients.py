@@ -30,8 +30,8 @@ class IntegratedGradients(Method):
         multiply_by_inputs: False leaves the factor :math:`z - z^0` out: the mean gradient.
         tolerance: How large a sample's convergence delta may be, as a share of its :math:`S(z) - S(z^0)`. The steps are
             then chosen for each sample by itself: halved, the points before used again, until the attributions of the
-            trapezoidal rule and of Simpson's both add up within the tolerance; ``n_steps`` at most. ``quadrature`` plays
-            no part. That they add up is necessary, not sufficient: errors of single elements may cancel.
+            trapezoidal rule and of Simpson's both add up within the tolerance; ``n_steps`` at most. ``quadrature``
+            plays no part. That they add up is necessary, not sufficient: errors of single elements may cancel.
 
     Raises:
         ValueError: If ``n_steps``, ``quadrature`` or ``tolerance`` is not one of these.

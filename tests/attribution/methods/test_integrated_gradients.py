@@ -187,7 +187,7 @@ def test_as_complete_as_captum_with_fewer_rows() -> None:
     model, x = case.model(), torch.randn(16, 2, 6, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     target = model(x).argmax(dim=1)
     model.relu1.inplace = model.relu2.inplace = False
-    theirs, delta = Captum(model).attribute(x, target=target, n_steps=50, return_convergence_delta=True)
+    _, delta = Captum(model).attribute(x, target=target, n_steps=50, return_convergence_delta=True)
     span = explain(model, x, IntegratedGradients(2), target=target).span
     tolerance = (delta.abs() / span.abs()).mean().item()
     seen: list[int] = []
