@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from lightning_explain.attribution.attribution import Attribution as Attribution
+    from lightning_explain.attribution.embedding import embedded as embedded
+    from lightning_explain.attribution.embedding import token_embedding as token_embedding
     from lightning_explain.attribution.engine import explain as explain
     from lightning_explain.attribution.layers import Layers as Layers
     from lightning_explain.attribution.methods import METHODS as METHODS
@@ -38,6 +40,8 @@ if TYPE_CHECKING:
     from lightning_explain.attribution.place import Input as Input
     from lightning_explain.attribution.place import Layer as Layer
     from lightning_explain.attribution.place import Neuron as Neuron
+    from lightning_explain.attribution.several import explain_methods as explain_methods
+    from lightning_explain.attribution.several import explain_targets as explain_targets
     from lightning_explain.callback import AttributionMonitor as AttributionMonitor
     from lightning_explain.checkpoint import AttributionCheckpoint as AttributionCheckpoint
     from lightning_explain.metrics import METRICS as METRICS
@@ -57,7 +61,11 @@ _MODULES = {
     "Conductance": "attribution.methods",
     "EigenCAM": "attribution.methods",
     "ExpectedGradients": "attribution.methods",
+    "embedded": "attribution.embedding",
     "explain": "attribution.engine",
+    "explain_methods": "attribution.several",
+    "explain_targets": "attribution.several",
+    "token_embedding": "attribution.embedding",
     "GradCAM": "attribution.methods",
     "GradCAMPlusPlus": "attribution.methods",
     "GradientShap": "attribution.methods",

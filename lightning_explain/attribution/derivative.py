@@ -13,13 +13,14 @@ if TYPE_CHECKING:
     from lightning_explain.attribution.problem import Problem
 
 
-def derivative(problem: Problem, score: Tensor, z: Point) -> Point:
+def derivative(problem: Problem, score: Tensor, z: Point, *, again: bool = False) -> Point:
     """The gradient of scores with respect to the variable: a sample's score depends on its own row alone.
 
     Args:
         problem: The problem.
         score: One number per row (m,).
         z: The variable (m, ...) that it was computed from.
+        again: Whether other scores from the same pass are to follow.
 
     Returns:
         Tensors like ``z``, at least in float32; zeros where the score does not depend on one of them.
@@ -29,7 +30,10 @@ def derivative(problem: Problem, score: Tensor, z: Point) -> Point:
     """
     gradients: tuple[Tensor | None, ...] = (None,) * len(z)
     if score.requires_grad:
-        gradients = torch.autograd.grad(score.sum(), z, create_graph=problem.create_graph, allow_unused=True)
+        graph = problem.create_graph
+        gradients = torch.autograd.grad(
+            score.sum(), z, retain_graph=again or graph, create_graph=graph, allow_unused=True
+        )
     if all(gradient is None for gradient in gradients):
         raise ValueError(
             f"The explained output does not depend differentiably on {', '.join(problem.place.names(problem))}: the"

@@ -62,7 +62,14 @@ class Explainer:
         Returns:
             The attributions, with the convergence delta if the method is complete.
         """
-        problem = self.at_place(problem)
+        return self.explained(self.at_place(problem))
+
+    def explained(self, problem: Problem) -> Attribution:
+        """Explain the samples of ``problem``, which is at this place already; what it remembers is used.
+
+        Returns:
+            The attributions.
+        """
         point = self.method(problem)
         if not problem.create_graph:
             point = tuple(leaf.detach() for leaf in point)

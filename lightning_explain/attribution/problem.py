@@ -121,7 +121,7 @@ class Problem:
         target = None if self.target is None else self.target.index_select(0, rows)
         chosen = replace(self, inputs=take(self.inputs, rows), baseline=take(self.baseline, rows), target=target)
         known = vars(self)
-        chosen.__dict__.update({name: _pick(known[name], rows) for name in ("z", "z0") if name in known})
+        chosen.__dict__.update({name: _pick(known[name], rows) for name in ("z", "z0", "slope") if name in known})
         chosen.__dict__.update({name: known[name][rows] for name in ("value", "baseline_value") if name in known})
         return chosen
 
@@ -171,8 +171,10 @@ class Problem:
         """The gradient of the score with respect to the variable, at the inputs.
 
         Returns:
-            Tensors like ``z``, at least in float32.
+            Tensors like ``z``, at least in float32; they are remembered.
         """
+        if "slope" in vars(self):
+            return self.__dict__["slope"]  # type: ignore[no-any-return]
         variables: list[Point] = []
         gradients: list[Point] = []
 
@@ -183,7 +185,12 @@ class Problem:
         self.observe(1, lambda rows, _: _pick(Input().variable(self, self.inputs), rows), keep)
         # One forward pass gave both.
         self.__dict__.setdefault("z", tuple(map(torch.cat, zip(*variables, strict=True))))
-        return tuple(map(torch.cat, zip(*gradients, strict=True)))
+        self.remember(slope=tuple(map(torch.cat, zip(*gradients, strict=True))))
+        return self.gradient()
+
+    def remember(self, **known: Point) -> None:
+        """Take what is known, ``z`` or its ``slope`` (the gradient there), so that it is not computed again."""
+        self.__dict__.update(known)
 
     def gradient_mean(
         self, copies: int, points: Points, weights: Tensor | None = None, factors: Points | None = None

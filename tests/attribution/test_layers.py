@@ -59,7 +59,9 @@ def test_layers_side_by_side_share_the_line() -> None:
     for position in range(5):
         change = (words[ids[0, position]] - words[0], places[position] - places[0])
         start = words[0] + places[0]
-        slope = sum(w * (1 - torch.tanh(start + a * sum(change)) ** 2) for a, w in nodes) * model.head.weight[1].detach()
+        slope = (
+            sum(w * (1 - torch.tanh(start + a * sum(change)) ** 2) for a, w in nodes) * model.head.weight[1].detach()
+        )
         for values, difference in zip(three, change, strict=True):
             torch.testing.assert_close(values[0, position], difference * slope, rtol=0, atol=1e-12)
 

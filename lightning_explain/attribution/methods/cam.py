@@ -30,6 +30,7 @@ class CAM(Method):
     """
 
     coarse = True
+    one_pass = True
 
     layer: str | None = None
     signed: bool = False

@@ -26,6 +26,7 @@ class EigenCAM(CAM):
     """
 
     about_score = False
+    one_pass = False
 
     def __call__(self, problem: Problem) -> Point:  # noqa: D102
         return tuple(self.laid_out(problem, z, torch.zeros_like(z, dtype=accumulator(z))) for z in problem.z)

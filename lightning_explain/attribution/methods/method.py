@@ -30,6 +30,9 @@ class Method(ABC):
     needs_attention: ClassVar[bool] = False
     """Whether the model must have attention, and the attributions are about its tokens."""
 
+    one_pass: ClassVar[bool] = False
+    """Whether the variable and its gradient at the inputs are all that the method asks for."""
+
     through: ClassVar[bool] = False
     """Whether a neuron is where the explained output is followed through, not what is explained in its place."""
 

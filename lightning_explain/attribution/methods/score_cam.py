@@ -32,6 +32,8 @@ class ScoreCAM(CAM):
     2019.
     """
 
+    one_pass = False
+
     def __call__(self, problem: Problem) -> Point:  # noqa: D102
         return tuple(self.laid_out(problem, z, self._shares(problem, which)) for which, z in enumerate(problem.z))
 
