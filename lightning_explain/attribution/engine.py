@@ -16,9 +16,9 @@ from lightning_explain.attribution.guard import borrowed
 from lightning_explain.attribution.interception import named_layers
 from lightning_explain.attribution.methods import METHODS, Method
 from lightning_explain.attribution.model import Forward, call
+from lightning_explain.attribution.passes import resolved_on_the_way, with_target
 from lightning_explain.attribution.place import Input, Layer, Neuron, Place
 from lightning_explain.attribution.problem import Problem
-from lightning_explain.attribution.target import resolve_target
 from lightning_explain.baseline import Baseline, resolve
 from lightning_explain.inputs import Inputs, Point, batch_size, leaves, rebuild, require_finite
 from lightning_explain.probe import Target
@@ -141,19 +141,23 @@ def explain(  # noqa: PLR0913  (the whole question in one call)
         True
     """
     require_finite(inputs)
-    chosen = parse(method)[0]
     with borrowed(model, frozen=not create_graph):
         problem = pose(
             model,
             inputs,
-            None if isinstance(place, Neuron) and not chosen.through else target,
+            None,
             baseline=baseline,
-            label=label,
             forward=forward,
             budget=RowBudget(max_rows),
             create_graph=create_graph,
         )
-        return explainer(method, problem, place)(problem)
+        chosen = explainer(method, problem, place)
+        if isinstance(chosen.place, Neuron):
+            posed = problem if not chosen.method.through else with_target(problem, target, label)
+            return chosen(posed)
+        if chosen.method.one_pass and not create_graph:
+            return chosen.explained(resolved_on_the_way(chosen.at_place(problem), target, label))
+        return chosen(with_target(problem, target, label))
 
 
 def pose(
@@ -190,9 +194,7 @@ def pose(
         forward=forward,
         budget=budget or RowBudget(),
     )
-    if target is None:
-        return problem
-    return problem.at(problem.place, resolve_target(target, problem.outputs, label))
+    return problem if target is None else with_target(problem, target, label)
 
 
 def outputs(problem: Problem) -> Tensor:

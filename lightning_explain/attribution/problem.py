@@ -82,7 +82,7 @@ class Problem:
     @cached_property
     def difference(self) -> Point:
         """How far the variable is from its baseline, z - z0, (n, ...) each."""
-        self._require_numbers()
+        self.require_numbers()
         return tuple(z - z0 for z, z0 in zip(self.z, self.z0, strict=True))
 
     @cached_property
@@ -188,8 +188,8 @@ class Problem:
         self.remember(slope=tuple(map(torch.cat, zip(*gradients, strict=True))))
         return self.gradient()
 
-    def remember(self, **known: Point) -> None:
-        """Take what is known, ``z`` or its ``slope`` (the gradient there), so that it is not computed again."""
+    def remember(self, **known: Point | Tensor) -> None:
+        """Take what is known (``z``, its ``slope``, the gradient there, ``outputs``): it is not computed again."""
         self.__dict__.update(known)
 
     def gradient_mean(
@@ -206,7 +206,7 @@ class Problem:
         Returns:
             Tensors like ``z``, at least in float32.
         """
-        self._require_numbers()
+        self.require_numbers()
         n, place = self.samples, shortened(self, copies)
         weights = torch.full((copies,), 1 / copies, dtype=torch.float64) if weights is None else weights
         totals = tuple(torch.zeros_like(leaf, dtype=accumulator(leaf)) for leaf in self.z)
@@ -234,7 +234,7 @@ class Problem:
             points: Makes the inputs (those that can vary) for pairs of sample and copy number.
             use: Is given pairs (rows, copies), the variable and the gradient at them; copy by copy.
         """
-        self._require_numbers()
+        self.require_numbers()
 
         def body(chunk: slice) -> None:
             rows, copy = self._pairs(chunk)
@@ -270,7 +270,12 @@ class Problem:
         index = torch.arange(chunk.start, chunk.stop, device=leaves(self.inputs)[0].device)
         return index % self.samples, index // self.samples
 
-    def _require_numbers(self) -> None:
+    def require_numbers(self) -> None:
+        """Check that gradients with respect to the variable can exist.
+
+        Raises:
+            TypeError: If they cannot, for it holds integers.
+        """
         if isinstance(self.place, Replaced):
             return  # a layer's variable is made of numbers
         for name, leaf in zip(self.place.names(self), self.z, strict=True):

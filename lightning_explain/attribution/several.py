@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
-from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from lightning_explain.attribution.attribution import Attribution
 from lightning_explain.attribution.budget import RowBudget
-from lightning_explain.attribution.derivative import derivative
 from lightning_explain.attribution.engine import explainer, pose
 from lightning_explain.attribution.guard import borrowed
 from lightning_explain.attribution.methods import Method
-from lightning_explain.attribution.model import Forward, call, output
-from lightning_explain.attribution.place import Input, Neuron, Place
-from lightning_explain.attribution.problem import Problem
-from lightning_explain.attribution.target import resolve_target, select
+from lightning_explain.attribution.model import Forward, call
+from lightning_explain.attribution.passes import share_pass
+from lightning_explain.attribution.place import Neuron, Place
+from lightning_explain.attribution.target import resolve_target
 from lightning_explain.baseline import Baseline
-from lightning_explain.inputs import Inputs, Point, leaves, require_finite
+from lightning_explain.inputs import Inputs, require_finite
 from lightning_explain.probe import Target
 
 
@@ -119,44 +115,5 @@ def explain_targets(
             raise ValueError(f"{chosen.place} is its own target: explain it once, by explain().")
         problems = [problem.at(chosen.place, resolve_target(target, problem.outputs)) for target in targets]
         if chosen.method.one_pass:
-            _share_pass(problems)
+            share_pass(problems)
         return [chosen.explained(posed) for posed in problems]
-
-
-def _share_pass(problems: list[Problem]) -> None:
-    # The variable, and its gradient for each problem's target, from one forward pass.
-    first, variables = problems[0], list[Point]()
-    slopes: list[list[Point]] = [[] for _ in problems]
-
-    def body(chunk: slice) -> None:
-        rows = torch.arange(chunk.start, chunk.stop, device=leaves(first.inputs)[0].device)
-        z, given = _pass(first, rows)
-        part = [derivative(posed, _score(posed, given, rows), z, again=True) for posed in problems]
-        variables.append(tuple(leaf.detach() for leaf in z))
-        for held, slope in zip(slopes, part, strict=True):
-            held.append(slope)
-
-    first.budget.run(first.samples, f"observe{first.place}", body)
-    z = tuple(map(torch.cat, zip(*variables, strict=True)))
-    for posed, held in zip(problems, slopes, strict=True):
-        posed.remember(z=z, slope=tuple(map(torch.cat, zip(*held, strict=True))))
-
-
-def _pass(problem: Problem, rows: Tensor) -> tuple[Point, Tensor]:
-    # The variable, and what the model gives: the place itself only tells the score of one target.
-    results: list[Any] = []
-
-    def kept(model: nn.Module, inputs: Inputs) -> Any:  # noqa: ANN401
-        results.append(problem.forward(model, inputs))
-        return results[-1]
-
-    x = tuple(leaf.index_select(0, rows) for leaf in Input().variable(problem, problem.inputs))
-    with torch.enable_grad():
-        z, _ = problem.place.observe(replace(problem, forward=kept), x, rows)
-    return z, output(problem.model, problem.inputs, lambda *_: results[-1], len(rows))
-
-
-def _score(problem: Problem, given: Tensor, rows: Tensor) -> Tensor:
-    target = None if problem.target is None else problem.target.index_select(0, rows)
-    with torch.enable_grad():
-        return select(given, target, problem.readout)
