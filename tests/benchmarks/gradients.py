@@ -160,6 +160,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--only", nargs="*", help="names of methods, as they are printed")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     model = residual_net()
@@ -183,6 +184,8 @@ def main() -> None:
     widths = (8, 30, 8, 9, 7, 9, 7)
     print(f"{'method':32}" + "".join(f"{head:>{width}}" for head, width in zip(heads, widths, strict=True)))
     for name, work in mine.items():
+        if arguments.only and name not in arguments.only:
+            continue
         rows = Rows(model)
         work()
         rows.close()
