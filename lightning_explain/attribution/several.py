@@ -52,6 +52,7 @@ def explain_methods(
         ValueError: If two explanations have the same name, or one cannot be.
 
     Example:
+        >>> import torch
         >>> model = nn.Linear(3, 2)
         >>> list(explain_methods(model, torch.randn(4, 3), ["saliency", "integrated_gradients"], target=1))
         ['saliency', 'integrated_gradients']
@@ -100,6 +101,7 @@ def explain_targets(
         ValueError: If there is no target, or one does not fit.
 
     Example:
+        >>> import torch
         >>> model = nn.Linear(3, 2)
         >>> found = explain_targets(model, torch.randn(4, 3), [0, 1], "input_x_gradient")
         >>> [attribution.values.shape for attribution in found]
