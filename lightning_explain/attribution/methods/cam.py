@@ -66,8 +66,8 @@ class CAM(Method):
         """
         if z.ndim < 3:
             raise ValueError(
-                f"Grad-CAM and its like need a layer whose output is (n, channels, positions...), got"
-                f" {tuple(z.shape)}; choose a convolution, or tokens."
+                f"Grad-CAM needs a layer whose output is (n, channels, positions...), and so do its like; got"
+                f" {tuple(z.shape)}. Choose a convolution, or tokens."
             )
         channels = (problem.place.channel_dim or 1) % z.ndim
         activation, gradient = z.movedim(channels, 1), gradient.movedim(channels, 1)

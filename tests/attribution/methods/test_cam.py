@@ -237,7 +237,7 @@ def test_one_pass_gives_activation_and_gradient(name: str) -> None:
 
 @pytest.mark.parametrize("name", MAPS)
 def test_they_need_positions(name: str) -> None:
-    with pytest.raises(ValueError, match=r"Grad-CAM and its like need a layer.*got \(3, 3\)"):
+    with pytest.raises(ValueError, match=r"Grad-CAM needs a layer.*got \(3, 3\)"):
         explain(net(), samples(), METHODS[name]("head"), target=TARGETS)
 
 

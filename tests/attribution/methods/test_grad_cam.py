@@ -134,7 +134,7 @@ def test_noise_tunnels_around_it_are_upsampled_too() -> None:
 
 def test_a_map_needs_positions() -> None:
     model, x = net(), samples()
-    with pytest.raises(ValueError, match=r"Grad-CAM and its like need a layer whose output is .*got \(3, 3\)"):
+    with pytest.raises(ValueError, match=r"Grad-CAM needs a layer whose output is .*got \(3, 3\)"):
         explain(model, x, "grad_cam@head", target=TARGETS)
     with pytest.raises(ValueError, match=r"the model runs no convolution.*Known: hidden, head"):
         explain(BY_NAME["mlp"].model(), BY_NAME["mlp"].inputs(), "grad_cam")
