@@ -94,8 +94,30 @@ def resolve(baseline: Baseline, inputs: Inputs) -> Inputs:
     return rebuild(inputs, _match(baseline, inputs))
 
 
-def _match(baseline: Inputs, inputs: Inputs) -> Point:
-    point = leaves(inputs)
+def background(baselines: Inputs, inputs: Inputs) -> Inputs:
+    """Bring a distribution of baselines to the inputs' structure, devices and dtypes.
+
+    Args:
+        baselines: Tensors (K, ...) in the structure of ``inputs``.
+        inputs: The inputs (n, ...) that they are baselines of.
+
+    Returns:
+        Tensors (K, ...).
+
+    Raises:
+        ValueError: If one is missing, or has another shape.
+    """
+    given = _in_order(baselines, inputs)
+    for name, tensor, leaf in zip(names(inputs), given, leaves(inputs), strict=True):
+        if tensor.shape[1:] != leaf.shape[1:] or len(tensor) != len(given[0]) or len(tensor) == 0:
+            raise ValueError(
+                f"The baselines of {name} have shape {tuple(tensor.shape)}; expected (K, "
+                f"{', '.join(map(str, leaf.shape[1:]))}), with the same number K of baselines for every input."
+            )
+    return rebuild(inputs, tuple(tensor.to(leaf).clone() for tensor, leaf in zip(given, leaves(inputs), strict=True)))
+
+
+def _in_order(baseline: Inputs, inputs: Inputs) -> Point:
     if isinstance(baseline, Mapping) and isinstance(inputs, Mapping):
         missing = [name for name in names(inputs) if name not in baseline]
         if missing:
@@ -103,8 +125,13 @@ def _match(baseline: Inputs, inputs: Inputs) -> Point:
         given: Point = tuple(baseline[name] for name in inputs)
     else:
         given = leaves(baseline)
-    if len(given) != len(point):
-        raise ValueError(f"Expected a baseline for each of the {len(point)} inputs, got {len(given)}.")
+    if len(given) != len(leaves(inputs)):
+        raise ValueError(f"Expected a baseline for each of the {len(leaves(inputs))} inputs, got {len(given)}.")
+    return given
+
+
+def _match(baseline: Inputs, inputs: Inputs) -> Point:
+    point, given = leaves(inputs), _in_order(baseline, inputs)
     for name, tensor, leaf in zip(names(inputs), given, point, strict=True):
         if tensor.shape not in {leaf.shape, (1, *leaf.shape[1:])}:
             raise ValueError(

@@ -30,6 +30,9 @@ class Case:
         target: What is explained.
         smooth: Whether the model has no kinks, so that quadrature converges fast.
         absent: Makes the baseline of an input.
+        attends: Whether its tokens attend to each other.
+        past: Layers that something of the inputs goes past, on its way to the output.
+        unmoved: Layers that do not depend on the floating point inputs.
     """
 
     name: str
@@ -39,6 +42,9 @@ class Case:
     target: Target = "predicted"
     smooth: bool = False
     absent: Callable[[Tensor], Tensor] = torch.zeros_like
+    attends: bool = False
+    past: tuple[str, ...] = ()
+    unmoved: tuple[str, ...] = ()
 
     def baseline(self) -> Inputs:
         """Nothing there: zeros, the padding id, all words kept."""
@@ -284,6 +290,7 @@ CASES = (
             (Layer("block", of="input"), False),
             (Neuron("block", -1), False),
         ),
+        past=("@block", "@block:input"),
     ),
     Case(
         "recurrent",
@@ -307,6 +314,7 @@ CASES = (
             (Neuron("mix", (slice(0, 2),)), False),
         ),
         smooth=True,
+        unmoved=("@embedding",),
     ),
     Case(
         "several",
@@ -320,6 +328,8 @@ CASES = (
         ),
         target=1,
         smooth=True,
+        past=("@conv",),
+        unmoved=("@embedding",),
     ),
     Case(
         "regression",
@@ -366,6 +376,8 @@ CASES = (
             (Neuron("attention", (2, 1)), True),
         ),
         smooth=True,
+        attends=True,
+        past=("@attention", "@attention:input"),
     ),
     Case(
         "encoder",
@@ -377,6 +389,8 @@ CASES = (
             (Neuron("layer", (0, 0)), True),
         ),
         absent=_ramp,
+        attends=True,
+        past=("@layer.linear1",),
     ),
     Case(
         "dense",

@@ -352,7 +352,7 @@ def test_random_maps_are_made_once():
     with counted_rows(model) as (rows, weights):
         first = suite.run(model)
         random_rows = sum(r for r, w in zip(rows, weights, strict=True) if w != true)
-        assert random_rows == N * (2 + 3)  # outputs and gradient; for Grad-CAM the layer, too
+        assert random_rows == N * (2 + 2)  # outputs and gradient
         rows.clear()
         weights.clear()
         second = suite.run(model)

@@ -16,9 +16,9 @@ from lightning_explain.attribution.convolution import last_convolution
 from lightning_explain.attribution.guard import borrowed
 from lightning_explain.attribution.methods import METHODS, Method
 from lightning_explain.attribution.model import Forward, call
+from lightning_explain.attribution.passes import resolved_on_the_way, with_target
 from lightning_explain.attribution.place import Input, Layer, Neuron, Place
 from lightning_explain.attribution.problem import Problem
-from lightning_explain.attribution.target import resolve_target
 from lightning_explain.baseline import Baseline, resolve
 from lightning_explain.inputs import Inputs, Point, batch_size, leaves, rebuild, require_finite
 from lightning_explain.probe import Target
@@ -52,8 +52,17 @@ class Explainer:
         Returns:
             The attributions, with the convergence delta if the method is complete.
         """
-        problem = problem.at(self.place)
-        point = tuple(leaf.detach() for leaf in self.method(problem))
+        return self.explained(problem.at(self.place))
+
+    def explained(self, problem: Problem) -> Attribution:
+        """Explain the samples of ``problem``, which is at this place already; what it remembers is used.
+
+        Returns:
+            The attributions.
+        """
+        point = self.method(problem)
+        if not problem.create_graph:
+            point = tuple(leaf.detach() for leaf in point)
         coefficients = problem.features.collect(point) if self.method.per_feature else None
         delta, span = self._delta(problem, point if coefficients is None else (coefficients,))
         attribution = Attribution(
@@ -71,10 +80,10 @@ class Explainer:
         return _upsampled(attribution, problem) if self.coarse else attribution
 
     def _delta(self, problem: Problem, point: Point) -> tuple[Tensor | None, Tensor | None]:
-        if not (self.method.complete and self.method.contributes):
+        if not self.method.complete_at(self.place):
             return None, None
-        span = problem.value.double() - self.method.reference(problem).double()
-        total = torch.stack([leaf.double().reshape(len(leaf), -1).sum(dim=1) for leaf in point]).sum(dim=0)
+        span = (problem.value.double() - self.method.reference(problem).double()).detach()
+        total = torch.stack([leaf.detach().double().reshape(len(leaf), -1).sum(dim=1) for leaf in point]).sum(dim=0)
         return total - span, span
 
 
@@ -90,6 +99,7 @@ def explain(  # noqa: PLR0913  (the whole question in one call)
     feature_mask: Inputs | None = None,
     forward: Forward = call,
     max_rows: int | None = None,
+    create_graph: bool = False,
 ) -> Attribution:
     """Explain what a model gives for some samples. The model is left exactly as it was.
 
@@ -99,7 +109,7 @@ def explain(  # noqa: PLR0913  (the whole question in one call)
             arguments), the batch first; they are moved to the model's device.
         method: A name (see ``METHODS``), ``"name@layer"`` or ``"name@layer:input"``, or a method with
             its parameters.
-        place: ``Input()``, ``Layer(name)`` or ``Neuron(name, index)``; None: the method's own.
+        place: ``Input()``, ``Layer(name)``, ``Layers(names)`` or ``Neuron(name, index)``; None: the method's own.
         target: The output to explain: ``"predicted"``, ``"label"``, ``"output"`` (one number per
             sample), an index, or indices for each sample. It plays no part where a neuron is explained.
         baseline: ``"zeros"``, ``"mean"``, ``"blur"``, a number, or tensors like the inputs.
@@ -108,6 +118,8 @@ def explain(  # noqa: PLR0913  (the whole question in one call)
             ``values`` (see :func:`~lightning_explain.feature_mask.match`); None: those of a position.
         forward: How to call the model, ``(model, inputs) -> outputs``.
         max_rows: The most rows that go through the model at once; None: chosen by measurement.
+        create_graph: Whether the attributions are to depend differentiably on the model's parameters and on those
+            inputs that require gradients, so that they can be trained on; memory is then that of all rows together.
 
     Returns:
         The attributions, ``.values`` in the structure of the inputs.
@@ -124,24 +136,28 @@ def explain(  # noqa: PLR0913  (the whole question in one call)
         True
     """
     require_finite(inputs)
-    with borrowed(model):
+    with borrowed(model, frozen=not create_graph):
         problem = pose(
             model,
             inputs,
-            None if isinstance(place, Neuron) else target,
+            None,
             baseline=baseline,
-            label=label,
             forward=forward,
             budget=RowBudget(max_rows),
+            create_graph=create_graph,
         )
         chosen = explainer(method, problem, place)
         problem = problem.at(chosen.place).masked(feature_mask)
         if feature_mask is not None:
             problem.features  # noqa: B018  (a mask that does not fit is refused, also where it plays no part)
-        return chosen(problem)
+        if isinstance(chosen.place, Neuron):
+            return chosen.explained(with_target(problem, target, label) if chosen.method.through else problem)
+        if chosen.method.one_pass and not create_graph:
+            return chosen.explained(resolved_on_the_way(problem, target, label))
+        return chosen.explained(with_target(problem, target, label))
 
 
-def pose(
+def pose(  # noqa: PLR0913  (all that a problem is made of)
     model: nn.Module,
     inputs: Inputs,
     target: Target | None,
@@ -151,6 +167,7 @@ def pose(
     forward: Forward = call,
     feature_mask: Inputs | None = None,
     budget: RowBudget | None = None,
+    create_graph: bool = False,
 ) -> Problem:
     """Bring samples to the model's device and resolve their target (None: there is none) and baseline.
 
@@ -166,22 +183,19 @@ def pose(
         raise ValueError("There is nothing to explain: the inputs hold no samples.")
     device = next((held.device for held in chain(model.parameters(), model.buffers())), leaves(inputs)[0].device)
     # Clones, for tensors born in inference mode cannot be saved for a backward pass.
-    inputs = rebuild(inputs, tuple(leaf.detach().to(device).clone() for leaf in leaves(inputs)))
+    clones = tuple(leaf.to(device).clone() for leaf in leaves(inputs))
+    inputs = rebuild(inputs, clones if create_graph else tuple(leaf.detach() for leaf in clones))
     problem = Problem(
         model=model,
         inputs=inputs,
         baseline=resolve(baseline, inputs),
+        create_graph=create_graph,
         target=None,
         forward=forward,
         budget=budget or RowBudget(),
         feature_mask=feature_mask,
     )
-    if target is None:
-        return problem
-    given = problem.outputs
-    posed = replace(problem, target=resolve_target(target, given, label))
-    posed.remembered("outputs", lambda: given)
-    return posed
+    return problem if target is None else with_target(problem, target, label)
 
 
 def explainer(method: str | Method, problem: Problem, place: Place | None = None) -> Explainer:
@@ -232,7 +246,8 @@ def _upsampled(attribution: Attribution, problem: Problem) -> Attribution:
     place = Input()
     inputs, coarse = place.variable(problem, problem.inputs), attribution.point[0]
     fitting = [i for i, leaf in enumerate(inputs) if leaf.ndim == coarse.ndim]
-    if not fitting or attribution.place.channel_dim not in {None, 1}:
+    on_a_line = coarse.ndim == problem.z[0].ndim and attribution.place.channel_dim not in {None, 1}  # tokens
+    if not fitting or on_a_line:
         return attribution
     point = tuple(torch.zeros_like(leaf[:, :1] if leaf.ndim > 2 else leaf) for leaf in inputs)
     chosen = fitting[0]

@@ -13,7 +13,7 @@ from lightning_explain.randomness import isolated
 
 
 @contextlib.contextmanager
-def borrowed(model: nn.Module, seed: int = 0) -> Iterator[None]:
+def borrowed(model: nn.Module, seed: int = 0, *, frozen: bool = True) -> Iterator[None]:
     """Run a block in which ``model`` is in evaluation mode, frozen, eager and differentiable.
 
     Inside, gradients with respect to inputs work wherever the block stands (under ``no_grad``,
@@ -28,6 +28,8 @@ def borrowed(model: nn.Module, seed: int = 0) -> Iterator[None]:
     Args:
         model: The module.
         seed: Where the random numbers inside begin.
+        frozen: Whether gradients with respect to the parameters are off; otherwise those that were to be trained can
+            be trained on what the block computes.
 
     Yields:
         None.
@@ -49,7 +51,7 @@ def borrowed(model: nn.Module, seed: int = 0) -> Iterator[None]:
             stack.enter_context(torch.backends.cudnn.flags(enabled=False))
         state = _State.of(model)
         try:
-            _prepare(model)
+            _prepare(model, frozen)
             yield
         finally:
             state.restore()
@@ -100,12 +102,13 @@ def _version(parameter: nn.Parameter) -> int:
     return 0 if parameter.is_inference() else parameter._version  # noqa: SLF001  (how often it was written to)
 
 
-def _prepare(model: nn.Module) -> None:
+def _prepare(model: nn.Module, frozen: bool) -> None:
     for module in model.modules():
         module.training = False  # not eval(): users override train(), and it recurses
         # Those are for the gradients of the user's loss. Forward hooks may belong to the model (weight norm).
         module._backward_hooks.clear()  # noqa: SLF001
         module._backward_pre_hooks.clear()  # noqa: SLF001
     for parameter in model.parameters():
-        parameter.requires_grad_(False)
+        if frozen:
+            parameter.requires_grad_(False)
         parameter.grad = None  # set aside, not cleared

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import chain, repeat
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from torch import Tensor, nn
 
@@ -16,6 +16,9 @@ from lightning_explain.registry import unknown
 if TYPE_CHECKING:
     from lightning_explain.attribution.place import Layer, Side
     from lightning_explain.attribution.problem import Problem
+
+Split: TypeAlias = Callable[[Tensor], tuple[Tensor, Tensor]]
+"""A tensor -> what is kept of it, and what the model goes on with."""
 
 
 def named_layers(model: nn.Module) -> dict[str, nn.Module]:
@@ -55,7 +58,27 @@ def captured(problem: Problem, layer: Layer, inputs: Inputs) -> Point:
     Raises:
         ValueError: If the layer does not exist, was not reached or holds nothing to explain.
     """
-    rows = leaves(inputs)[0].shape[0]
+    with capturing(problem, layer, leaves(inputs)[0].shape[0], lambda tensor: (tensor.clone(), tensor)) as found:
+        problem.forward(problem.model, inputs)
+    return tuple(found)
+
+
+@contextmanager
+def capturing(problem: Problem, layer: Layer, rows: int, split: Split) -> Iterator[list[Tensor]]:
+    """Keep what goes through a layer in a forward pass of ``rows`` samples.
+
+    Args:
+        problem: Whose model.
+        layer: Where.
+        rows: The number of samples that will go through.
+        split: Makes of a tensor (rows, ...) what is kept, and what the model goes on with.
+
+    Yields:
+        The list that will hold what is kept; leave the block after the forward pass.
+
+    Raises:
+        ValueError: If the layer does not exist, was not reached or holds nothing to explain.
+    """
     found: list[Tensor] = []
 
     def capture(tensor: Tensor) -> Tensor:
@@ -64,19 +87,19 @@ def captured(problem: Problem, layer: Layer, inputs: Inputs) -> Point:
                 f"The {layer.of} of layer {layer.name!r} has shape {tuple(tensor.shape)} for {rows} samples;"
                 " expected one row per sample, the batch dimension first."
             )
-        found.append(tensor.clone())
-        return tensor
+        kept, passed = split(tensor)
+        found.append(kept)
+        return passed
 
     with intercepted(problem.model, layer, capture):
-        problem.forward(problem.model, inputs)
+        yield found
     if not found:
         raise ValueError(f"The {layer.of} of layer {layer.name!r} holds no floating point tensor to explain.")
-    return tuple(found)
 
 
 @contextmanager
 def intercepted(model: nn.Module, layer: Layer, change: Callable[[Tensor], Tensor]) -> Iterator[None]:
-    """Pass the floating point tensors of ``layer``, at its first run, through ``change``.
+    """Pass the floating point tensors of ``layer``, at the run that it names, through ``change``.
 
     Yields:
         None; leave the block after the forward pass.
@@ -85,28 +108,39 @@ def intercepted(model: nn.Module, layer: Layer, change: Callable[[Tensor], Tenso
         ValueError: If the layer does not exist, or was not reached.
     """
     module = find_layer(model, layer.name)
-    reached = False
+    runs = 0
 
-    def first(tree: Any) -> Any:  # noqa: ANN401
-        nonlocal reached
-        if reached:
+    def at_the_run(tree: Any) -> Any:  # noqa: ANN401
+        nonlocal runs
+        runs += 1
+        if runs != layer.call + 1:
             return None
-        reached = True
         dims = _batch_dims(module, layer.of)
         return map_tensors(tree, lambda tensor: _batch_first(tensor, next(dims), change))
 
     if layer.of == "output":
-        handle = module.register_forward_hook(lambda _module, _args, result: first(result))
+        handle = module.register_forward_hook(lambda _module, _args, result: at_the_run(result))
     else:
-        handle = module.register_forward_pre_hook(lambda _module, args, kwargs: first((args, kwargs)), with_kwargs=True)
+        handle = module.register_forward_pre_hook(
+            lambda _module, args, kwargs: at_the_run((args, kwargs)), with_kwargs=True
+        )
     try:
         yield
     finally:
         handle.remove()
-    if not reached:
+    _require_reached(layer, runs)
+
+
+def _require_reached(layer: Layer, runs: int) -> None:
+    if runs == 0:
         raise ValueError(
             f"The layer {layer.name!r} was never reached in the model's forward pass: it is unused for these"
             " inputs, or its weights are used without calling it (as in a fused attention)."
+        )
+    if runs <= layer.call:
+        raise ValueError(
+            f"The layer {layer.name!r} ran {runs} time(s) in the model's forward pass; call={layer.call} asks for"
+            f" run number {layer.call + 1}, and counts from 0."
         )
 
 

@@ -29,10 +29,16 @@ def call(model: nn.Module, inputs: Inputs) -> Any:  # noqa: ANN401
     return model(*inputs)
 
 
-def output(model: nn.Module, inputs: Inputs, forward: Forward = call) -> Tensor:
+def output(model: nn.Module, inputs: Inputs, forward: Forward = call, rows: int | None = None) -> Tensor:
     """Run the model and find the tensor that holds its predictions.
 
     That is the output itself, its ``logits`` (attribute or key), or its first element.
+
+    Args:
+        model: The module.
+        inputs: Samples.
+        forward: How the model is called.
+        rows: How many rows the output has; None: one for each sample.
 
     Returns:
         A tensor with one row per sample.
@@ -42,7 +48,7 @@ def output(model: nn.Module, inputs: Inputs, forward: Forward = call) -> Tensor:
         ValueError: If the tensor does not have one row per sample.
     """
     found = _prediction(forward(model, inputs))
-    rows = leaves(inputs)[0].shape[0]
+    rows = leaves(inputs)[0].shape[0] if rows is None else rows
     if found.ndim == 0 or found.shape[0] != rows:
         raise ValueError(
             f"The model gave an output of shape {tuple(found.shape)} for {rows} samples;"

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 import torch
 from torch import Tensor
 
-from lightning_explain.attribution.interception import captured, intercepted
+from lightning_explain.attribution.interception import captured, capturing, intercepted
 from lightning_explain.attribution.model import output
 from lightning_explain.attribution.target import select
 from lightning_explain.inputs import Inputs, Point, leaves, names, rebuild, take, varied
@@ -31,10 +31,6 @@ class Place(Protocol):
     def channel_dim(self) -> int | None:
         """The dimension that a feature spans whole; None where every element is a feature."""
 
-    @property
-    def explains_output(self) -> bool:
-        """Whether the explained number is read from the model's output."""
-
     def variable(self, problem: Problem, inputs: Inputs) -> Point:
         """The tensors that attributions are about, for the samples ``inputs``; (n, ...) each."""
 
@@ -43,6 +39,12 @@ class Place(Protocol):
 
     def score(self, problem: Problem, z: Point, rows: Tensor) -> Tensor:
         """The explained number (m,) where the variable is ``z`` (m, ...), else as in samples ``rows`` (m,)."""
+
+    def observe(self, problem: Problem, x: Point, rows: Tensor) -> tuple[Point, Tensor]:
+        """From one forward pass where the inputs are ``x`` (m, ...): the variable, and the number explained.
+
+        The number depends differentiably on the variable.
+        """
 
 
 @dataclass(frozen=True)
@@ -54,8 +56,6 @@ class Input:
             pictures (n, channels, height, width) a feature is a pixel. None: every element is one.
     """
 
-    explains_output: ClassVar[bool] = True
-
     channel_dim: int | None = 1
 
     def variable(self, problem: Problem, inputs: Inputs) -> Point:  # noqa: D102
@@ -66,7 +66,11 @@ class Input:
         return tuple(names(problem.inputs)[i] for i in varied(problem.inputs))
 
     def score(self, problem: Problem, z: Point, rows: Tensor) -> Tensor:  # noqa: D102
-        return _explained_output(problem, _replace(problem.inputs, z, rows), rows)
+        return explained_output(problem, _replace(problem.inputs, z, rows), rows)
+
+    def observe(self, problem: Problem, x: Point, rows: Tensor) -> tuple[Point, Tensor]:  # noqa: D102
+        z = tuple(map(differentiable, x))
+        return z, self.score(problem, z, rows)
 
     def __str__(self) -> str:
         return ""
@@ -77,25 +81,27 @@ class Layer:
     """The output, or the input, of a module; its floating point tensors, the batch first.
 
     The states of recurrent layers, and what modules with ``batch_first=False`` give, are turned so that
-    the batch is first. A module that runs more than once in a forward pass is taken at its first run.
+    the batch is first. Where a module runs more than once in a forward pass, ``call`` says which run is meant.
 
     Args:
         name: The module's dotted name, as in ``model.named_modules()``.
         of: Whether its ``"output"`` or its ``"input"`` is meant.
         channel_dim: As in :class:`Input`; ``-1`` for tokens (n, tokens, features).
+        call: Which of the module's runs in one forward pass, from 0.
     """
-
-    explains_output: ClassVar[bool] = True
 
     name: str
     of: Side = "output"
     channel_dim: int | None = 1
+    call: int = 0
 
     def __post_init__(self) -> None:
         _check_side(self.of)
+        if self.call < 0:
+            raise ValueError(f"call counts the runs of layer {self.name!r} from 0, got {self.call}.")
 
     def variable(self, problem: Problem, inputs: Inputs) -> Point:  # noqa: D102
-        with torch.no_grad():
+        with torch.set_grad_enabled(problem.create_graph):
             return captured(problem, self, inputs)
 
     def names(self, problem: Problem) -> tuple[str, ...]:  # noqa: D102
@@ -103,13 +109,32 @@ class Layer:
         return (self.name,) if count == 1 else tuple(f"{self.name}[{i}]" for i in range(count))
 
     def score(self, problem: Problem, z: Point, rows: Tensor) -> Tensor:  # noqa: D102
+        return self.score_beside(problem, z, rows, rows)
+
+    def score_beside(self, problem: Problem, z: Point, rows: Tensor, beside: Tensor) -> Tensor:
+        """The score where what leads up to the variable, all of which ``z`` replaces, sees other samples.
+
+        Args:
+            problem: The problem.
+            z: The variable (m, ...).
+            rows: Whose targets are explained (m,).
+            beside: The samples that the model is given, any number of them.
+
+        Returns:
+            The explained number (m,).
+        """
         given = iter(z)
         # A clone, for a successor that works in place may not do so on a leaf of the graph.
         with intercepted(problem.model, self, lambda _: next(given).clone()):
-            return _explained_output(problem, take(problem.inputs, rows), rows)
+            return explained_output(problem, take(problem.inputs, beside), rows)
+
+    def observe(self, problem: Problem, x: Point, rows: Tensor) -> tuple[Point, Tensor]:  # noqa: D102
+        with capturing(problem, self, len(rows), held) as found:
+            score = Input().score(problem, x, rows)
+        return tuple(found), score
 
     def __str__(self) -> str:
-        return f"@{self.name}" + (":input" if self.of == "input" else "")
+        return f"@{self.name}" + (":input" if self.of == "input" else "") + (f"#{self.call}" if self.call else "")
 
 
 @dataclass(frozen=True)
@@ -122,14 +147,14 @@ class Neuron:
             slices (what they select is summed), or a function (n, ...) -> (n,).
         of: Whether the layer's ``"output"`` or its ``"input"`` is meant.
         channel_dim: As in :class:`Input`.
+        call: As in :class:`Layer`.
     """
-
-    explains_output: ClassVar[bool] = False
 
     name: str
     index: Index
     of: Side = "output"
     channel_dim: int | None = 1
+    call: int = 0
 
     def __post_init__(self) -> None:
         _check_side(self.of)
@@ -137,7 +162,7 @@ class Neuron:
     @property
     def layer(self) -> Layer:
         """Where the unit is."""
-        return Layer(self.name, self.of)
+        return Layer(self.name, self.of, call=self.call)
 
     def variable(self, problem: Problem, inputs: Inputs) -> Point:  # noqa: D102
         return Input().variable(problem, inputs)
@@ -146,9 +171,24 @@ class Neuron:
         return Input().names(problem)
 
     def score(self, problem: Problem, z: Point, rows: Tensor) -> Tensor:  # noqa: D102
-        return self._unit(captured(problem, self.layer, _replace(problem.inputs, z, rows))[0])
+        return self.unit(captured(problem, self.layer, _replace(problem.inputs, z, rows))[0])
 
-    def _unit(self, activation: Tensor) -> Tensor:
+    def observe(self, problem: Problem, x: Point, rows: Tensor) -> tuple[Point, Tensor]:  # noqa: D102
+        z = tuple(map(differentiable, x))
+        return z, self.score(problem, z, rows)
+
+    def unit(self, activation: Tensor) -> Tensor:
+        """Read the unit.
+
+        Args:
+            activation: What goes through the layer, (n, ...).
+
+        Returns:
+            The unit, or the sum of several, (n,).
+
+        Raises:
+            IndexError: If there is no such unit.
+        """
         if callable(self.index):
             return self._one_per_sample(self.index(activation), activation)
         index = self.index if isinstance(self.index, tuple) else (self.index,)
@@ -171,6 +211,26 @@ class Neuron:
 
     def __str__(self) -> str:
         return f"{self.layer}[{_written(self.index)}]"
+
+
+def differentiable(tensor: Tensor) -> Tensor:
+    """What gradients are taken with respect to: part of its own graph, where it has one.
+
+    Returns:
+        The tensor, or one that shares its memory.
+    """
+    return tensor if tensor.requires_grad else tensor.detach().requires_grad_()
+
+
+def held(tensor: Tensor) -> tuple[Tensor, Tensor]:
+    """Split a tensor into what gradients are taken with respect to, and what the model goes on with.
+
+    Returns:
+        Two tensors like it.
+    """
+    # Two clones: a skip connection past an identity, or a successor, may work in place on the tensor.
+    kept = differentiable(tensor.clone())
+    return kept, kept.clone()
 
 
 def _check_side(of: str) -> None:
@@ -197,6 +257,11 @@ def _replace(inputs: Inputs, z: Point, rows: Tensor) -> Inputs:
     return rebuild(inputs, point)
 
 
-def _explained_output(problem: Problem, inputs: Inputs, rows: Tensor) -> Tensor:
+def explained_output(problem: Problem, inputs: Inputs, rows: Tensor) -> Tensor:
+    """Run the model and read what is explained.
+
+    Returns:
+        One number for each of ``rows``, (m,).
+    """
     target = None if problem.target is None else problem.target.index_select(0, rows)
-    return select(output(problem.model, inputs, problem.forward), target, problem.readout)
+    return select(output(problem.model, inputs, problem.forward, len(rows)), target, problem.readout)

@@ -8,7 +8,7 @@ from torch import Tensor
 from lightning_explain.probe import TARGETS, Target, as_indices
 from lightning_explain.registry import unknown
 
-Readout: TypeAlias = Literal["raw", "probability", "top"]
+Readout: TypeAlias = Literal["raw", "probability", "top", "first"]
 
 
 def resolve_target(target: Target, outputs: Tensor, label: Tensor | None = None) -> Tensor | None:
@@ -53,13 +53,15 @@ def select(outputs: Tensor, target: Tensor | None, readout: Readout = "raw") -> 
         outputs: The model's outputs (n, ...).
         target: Indices (n, k), or None for one number per row.
         readout: ``"raw"``; ``"probability"``: after a softmax over dimension 1; ``"top"``: 1 where the target is the
-            arg max over dimension 1, else 0.
+            arg max over dimension 1, else 0; ``"first"``: whatever number is first, where the target is not known yet.
 
     Returns:
         One number per row, (n,), at least in float32.
     """
     if outputs.dtype in {torch.float16, torch.bfloat16}:
         outputs = outputs.float()
+    if readout == "first":
+        return outputs.flatten(1)[:, 0] if outputs.ndim > 1 else outputs
     if target is None:
         return outputs.reshape(outputs.shape[0])
     if readout == "probability":

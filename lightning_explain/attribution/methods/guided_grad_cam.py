@@ -72,7 +72,7 @@ def _map(origin: Problem, layer: Layer, rows: Tensor) -> Tensor:
     if not score.requires_grad:
         raise ValueError(f"What is explained does not depend on layer {layer.name!r}; name one in front, layer=...")
     (gradient,) = torch.autograd.grad(score.sum(), held[0])
-    return GradCAM().map(held[0].detach(), gradient, 1)
+    return GradCAM().laid_out(origin, held[0].detach(), gradient)
 
 
 def _weighted(z: Point, cam: Tensor, layer: Layer) -> Point:

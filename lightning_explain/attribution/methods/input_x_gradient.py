@@ -15,5 +15,8 @@ class InputXGradient(Method):
     A. Shrikumar, P. Greenside, A. Shcherbina, A. Kundaje: Not Just a Black Box. arXiv:1605.01713, 2016.
     """
 
+    one_pass = True
+
     def __call__(self, problem: Problem) -> Point:  # noqa: D102
-        return tuple(z * gradient for z, gradient in zip(problem.z, problem.gradient(), strict=True))
+        gradients = problem.gradient()  # first: the pass gives the variable too
+        return tuple(z * gradient for z, gradient in zip(problem.z, gradients, strict=True))

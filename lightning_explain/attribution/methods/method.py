@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from lightning_explain.attribution.place import Input, Place
+from lightning_explain.attribution.place import Input, Neuron, Place
 from lightning_explain.attribution.problem import Problem
 from lightning_explain.inputs import Point
 from lightning_explain.registry import Registry
@@ -29,6 +29,17 @@ class Method(ABC):
 
     per_feature: ClassVar[bool] = False
     """Whether all elements of a feature (see ``Problem.features``) carry the attribution of the feature."""
+    needs_attention: ClassVar[bool] = False
+    """Whether the model must have attention, and the attributions are about its tokens."""
+
+    one_pass: ClassVar[bool] = False
+    """Whether the variable and its gradient at the inputs are all that the method asks for."""
+
+    through: ClassVar[bool] = False
+    """Whether a neuron is where the explained output is followed through, not what is explained in its place."""
+
+    about_score: ClassVar[bool] = True
+    """Whether the attributions depend on what is explained; otherwise they only describe the variable."""
 
     @property
     def contributes(self) -> bool:
@@ -44,12 +55,20 @@ class Method(ABC):
         return Input()
 
     def reference(self, problem: Problem) -> Tensor:
-        """The score that attributions of a complete method are the difference from: that at the baseline.
+        """The score (n,) from which the attributions of a complete method add up to the score.
 
         Returns:
-            Scores (n,).
+            The score at the baseline, unless the method has something else in its place.
         """
         return problem.baseline_value
+
+    def complete_at(self, place: Place) -> bool:
+        """Whether the attributions at a place are shares that sum to score(z) - reference.
+
+        Returns:
+            True or False.
+        """
+        return self.complete and self.contributes and not (self.through and isinstance(place, Neuron))
 
     @abstractmethod
     def __call__(self, problem: Problem) -> Point:

@@ -137,13 +137,31 @@ def noisy_attributions(
         index = torch.arange(chunk.start, chunk.stop, device=device)
         rows, numbers = index % n, index // n
         part = problem.select(rows)
-        first, last = int(numbers[0]), int(numbers[-1])
-        drawn = [torch.stack(tensors) for tensors in zip(*(noise(k) for k in range(first, last + 1)), strict=True)]
-        noisy = tuple(
-            leaf + drawn[i][numbers - first, rows].to(leaf.dtype) if is_continuous(leaf) else leaf
-            for i, leaf in enumerate(leaves(part.inputs))
-        )
-        yield rows, numbers, method(part.with_inputs(rebuild(part.inputs, noisy)))
+        yield rows, numbers, method(part.with_inputs(noisy(problem.inputs, noise, rows, numbers)))
+
+
+def noisy(inputs: Inputs, noise: Noise, rows: Tensor, copies: Tensor) -> Inputs:
+    """Samples with noise added; integers get none.
+
+    Args:
+        inputs: The samples.
+        noise: The noise.
+        rows: Which samples (m,).
+        copies: With the noise of which copies (m,), ascending.
+
+    Returns:
+        Inputs of m samples.
+    """
+    first, last = int(copies[0]), int(copies[-1])
+    drawn = [torch.stack(tensors) for tensors in zip(*(noise(k) for k in range(first, last + 1)), strict=True)]
+    taken = (leaf.index_select(0, rows) for leaf in leaves(inputs))
+    return rebuild(
+        inputs,
+        tuple(
+            leaf + drawn[i][copies - first, rows].to(leaf.dtype) if is_continuous(leaf) else leaf
+            for i, leaf in enumerate(taken)
+        ),
+    )
 
 
 def _normal(leaf: Tensor, generator: torch.Generator) -> Tensor:

@@ -18,6 +18,8 @@ class Saliency(Method):
         absolute: The absolute value, as in the paper; False keeps the sign.
     """
 
+    one_pass = True
+
     absolute: bool = True
 
     @property

@@ -37,8 +37,7 @@ class _Completeness(AttributionMetric):
     plot_lower_bound = 0.0
 
     def missing(self, method: Method, space: Place, probe: ProbeSet) -> str | None:
-        complete = method.complete and method.contributes
-        return None if complete else f"{method.name} is not complete: its attributions need not add up"
+        return None if method.complete_at(space) else f"{method.name} is not complete: its attributions need not add up"
 
     def _gap(self, evaluation: Evaluation) -> Tensor:
         attribution = evaluation.attribution

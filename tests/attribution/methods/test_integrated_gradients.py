@@ -3,10 +3,11 @@ import torch
 from captum.attr import IntegratedGradients as Captum
 from captum.attr import LayerIntegratedGradients, NeuronIntegratedGradients
 from cases import BY_NAME
+from torch import Tensor, nn
 from worlds import TARGETS, UNIT, WORLDS, baseline, gradient, net, samples
 
 from lightning_explain import IntegratedGradients, explain
-from lightning_explain.attribution.methods.integrated_gradients import QUADRATURES, quadrature
+from lightning_explain.attribution.line import QUADRATURES, quadrature
 
 NODES = {
     "riemann_left": lambda n: [(k / n, 1 / n) for k in range(n)],
@@ -120,9 +121,77 @@ def test_without_the_factor_it_is_the_mean_gradient() -> None:
     [
         ({"n_steps": 0}, "n_steps must be at least 1 for gauss_legendre, got 0"),
         ({"n_steps": 1, "quadrature": "riemann_trapezoid"}, "n_steps must be at least 2 for riemann_trapezoid"),
+        ({"tolerance": 0.0}, r"tolerance must be more than 0, and n_steps at least 2 with it; got 0\.0, 32"),
+        ({"tolerance": 0.1, "n_steps": 1}, "n_steps at least 2 with it; got 0.1, 1"),
         ({"quadrature": "gauss"}, "No quadrature 'gauss'. Did you mean 'gauss_legendre'"),
     ],
 )
 def test_what_cannot_be_is_refused(arguments: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         IntegratedGradients(**arguments)
+
+
+def rules(n: int) -> tuple[dict[float, float], dict[float, float]]:
+    """The trapezoidal rule with n steps, and Simpson's: weights by node."""
+    trapezoid = {k / n: (0.5 if k in {0, n} else 1.0) / n for k in range(n + 1)}
+    simpson = {k / n: (1 if k in {0, n} else 4 if k % 2 else 2) / (3 * n) for k in range(n + 1)}
+    return trapezoid, simpson
+
+
+@pytest.mark.parametrize("where", WORLDS)
+@pytest.mark.parametrize("tolerance", [0.3, 0.02, 1e-12])
+def test_with_a_tolerance_every_sample_gets_the_steps_that_it_needs(where: str, tolerance: float) -> None:
+    model, x, world = net(), samples(), WORLDS[where]
+    method = IntegratedGradients(16, tolerance=tolerance)
+    found = explain(model, x, method, world.place, TARGETS, baseline=baseline())
+    for i, target in enumerate(TARGETS.tolist()):
+        z, z0 = world.variable(model, x[i]).detach(), world.variable(model, baseline()[0]).detach()
+        span = world.score(model, z, target).item() - world.score(model, z0, target).item()
+        for n in (2, 4, 8, 16):
+            tried = [
+                (z - z0) * sum(w * gradient(world, model, z0 + a * (z - z0), target) for a, w in rule.items())
+                for rule in rules(n)
+            ]
+            expected = min(tried, key=lambda one: abs(one.sum().item() - span))
+            if max(abs(one.sum().item() - span) for one in tried) <= tolerance * abs(span):
+                break
+        # At two steps in a row, or by two rules, it may add up equally well to the last bit.
+        assert min((found.values[i] - one).abs().max().item() for one in (expected, *tried)) < 1e-12
+    if tolerance == 0.3:
+        assert (found.delta.abs() <= tolerance * found.span.abs()).all()
+
+
+class Kinked(nn.Module):
+    """The first feature's score is linear, the second's has a kink at a place that no rule hits."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x[:, :1] + 3 * (x[:, 1:] - 0.31).relu()
+
+
+def test_rows_go_to_the_samples_that_need_them() -> None:
+    x = torch.tensor([[1.0, 0.0], [2.0, 0.0], [0.0, 1.0]], dtype=torch.float64)
+    seen: list[int] = []
+    model = nn.Sequential(Kinked())
+    model.register_forward_hook(lambda _m, args, _out: seen.append(len(args[0])))
+    found = explain(model, x, IntegratedGradients(64, tolerance=1e-2), target=0)
+    assert found.delta[:2].abs().max() < 1e-12
+    assert found.delta[2].abs() <= 1e-2 * found.span[2].abs()
+    # Outputs and the score at the baseline; the ends and the middle for all; the rest for one.
+    assert 3 * 2 + 3 * 3 < sum(seen) <= 3 * 2 + 3 * 3 + 62
+    few = explain(model, x[:2], IntegratedGradients(64, tolerance=1e-2), target=0)
+    assert torch.equal(few.values, found.values[:2])
+
+
+def test_as_complete_as_captum_with_fewer_rows() -> None:
+    case = BY_NAME["cnn"]
+    model, x = case.model(), torch.randn(16, 2, 6, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    target = model(x).argmax(dim=1)
+    model.relu1.inplace = model.relu2.inplace = False
+    _, delta = Captum(model).attribute(x, target=target, n_steps=50, return_convergence_delta=True)
+    span = explain(model, x, IntegratedGradients(2), target=target).span
+    tolerance = (delta.abs() / span.abs()).mean().item()
+    seen: list[int] = []
+    model.register_forward_hook(lambda _m, args, _out: seen.append(len(args[0])))
+    found = explain(model, x, IntegratedGradients(64, tolerance=tolerance), target=target)
+    assert (found.delta.abs() / span.abs()).mean() <= tolerance
+    assert sum(seen) < 16 * 50

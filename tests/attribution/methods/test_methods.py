@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from lightning_explain import METHODS, Input, Layer
+from lightning_explain import METHODS, Conductance, Input, IntegratedGradients, Layer, Neuron
 from lightning_explain.attribution import methods
 from lightning_explain.attribution.methods import GradCAM, Method
 
@@ -28,6 +28,19 @@ NAMES = {
     "deconvolution",
     "guided_grad_cam",
     "lrp",
+    "activation",
+    "attention_relevance",
+    "attention_rollout",
+    "conductance",
+    "eigen_cam",
+    "expected_gradients",
+    "grad_cam_plus_plus",
+    "gradient_shap",
+    "hires_cam",
+    "internal_influence",
+    "layer_cam",
+    "score_cam",
+    "xgrad_cam",
 }
 PER_FEATURE = {
     "feature_ablation",
@@ -37,6 +50,18 @@ PER_FEATURE = {
     "lime",
     "kernel_shap",
 }
+COMPLETE = {
+    "integrated_gradients",
+    "conductance",
+    "gradient_shap",
+    "expected_gradients",
+    "shapley_sampling",
+    "shapley_values",
+    "kernel_shap",
+    "deep_lift",
+    "deep_lift_shap",
+}
+MAPS = {name for name in NAMES if "cam" in name and name != "guided_grad_cam"}
 
 
 def test_the_names_that_users_type() -> None:
@@ -44,7 +69,12 @@ def test_the_names_that_users_type() -> None:
 
 
 def test_every_file_in_the_folder_is_entered() -> None:
-    files = {path.stem for path in Path(methods.__file__).parent.glob("*.py")} - {"__init__", "method"}
+    files = {path.stem for path in Path(methods.__file__).parent.glob("*.py")} - {
+        "__init__",
+        "method",
+        "cam",
+        "attention",
+    }
     assert {METHODS[name].__module__.rsplit(".", 1)[1] for name in METHODS} == files
 
 
@@ -56,7 +86,7 @@ def test_methods_are_values(name: str) -> None:
     assert method == METHODS[name]()
     assert len({method, METHODS[name]()}) == 1
     assert method.__doc__
-    assert "arXiv" in type(method).__doc__
+    assert "arXiv" in type(method).__doc__  # or the words that there is none
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -66,25 +96,21 @@ def test_methods_have_a_place_of_their_own(name: str) -> None:
 
 
 def test_what_the_attributions_are_is_declared() -> None:
-    assert {name for name in METHODS if METHODS[name].complete} == {
-        "integrated_gradients",
-        "shapley_sampling",
-        "shapley_values",
-        "kernel_shap",
-        "deep_lift",
-        "deep_lift_shap",
-    }
+    assert {name for name in METHODS if METHODS[name].complete} == COMPLETE
     assert {name for name in METHODS if METHODS[name].per_feature} == PER_FEATURE
-    assert {name for name in METHODS if METHODS[name]().coarse} == {"grad_cam"}
-    shares = {name for name in METHODS if METHODS[name]().contributes}
-    assert shares - PER_FEATURE == {
-        "input_x_gradient",
-        "integrated_gradients",
-        "grad_cam",
-        "occlusion",
-        "rise",
-        "deep_lift",
-        "deep_lift_shap",
-        "lrp",
+    assert {name for name in METHODS if METHODS[name]().coarse} == MAPS
+    assert {name for name in METHODS if METHODS[name].needs_attention} == {"attention_relevance", "attention_rollout"}
+    assert {name for name in METHODS if not METHODS[name].about_score} == {
+        "activation",
+        "attention_rollout",
+        "eigen_cam",
     }
-    assert shares >= PER_FEATURE
+    shares = {name for name in METHODS if METHODS[name]().contributes}
+    assert shares == {"input_x_gradient", "occlusion", "rise", "lrp"} | COMPLETE | MAPS | PER_FEATURE
+
+
+def test_where_they_add_up() -> None:
+    places = (Input(), Layer("a"), Neuron("a", 0))
+    assert [Conductance().complete_at(place) for place in places] == [True, True, False]  # of the unit, not the score
+    assert [IntegratedGradients().complete_at(place) for place in places] == [True] * 3
+    assert not any(IntegratedGradients(multiply_by_inputs=False).complete_at(place) for place in places)

@@ -1,0 +1,110 @@
+"""One forward pass that gives all: the outputs, the variable, and its gradients."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lightning_explain.attribution.derivative import derivative
+from lightning_explain.attribution.model import output
+from lightning_explain.attribution.place import Input
+from lightning_explain.attribution.problem import Problem
+from lightning_explain.attribution.target import resolve_target, select
+from lightning_explain.inputs import Inputs, Point, leaves
+from lightning_explain.probe import Target
+
+
+def with_target(problem: Problem, target: Target, label: Tensor | None) -> Problem:
+    """Resolve what is explained from the model's outputs.
+
+    Returns:
+        The same problem, with its target.
+    """
+    return problem.at(problem.place, resolve_target(target, problem.outputs, label))
+
+
+def resolved_on_the_way(problem: Problem, target: Target, label: Tensor | None) -> Problem:
+    """Resolve a target from the outputs of the very pass whose gradient is taken.
+
+    Args:
+        problem: The problem, without a target.
+        target: What is explained.
+        label: Class labels (n,), for ``target="label"``.
+
+    Returns:
+        The problem with its target; it remembers the outputs, the variable and the gradient.
+    """
+    problem.require_numbers()
+    kept: list[tuple[Point, Point, Tensor, Tensor | None]] = []
+
+    def body(chunk: slice) -> None:
+        rows = torch.arange(chunk.start, chunk.stop, device=leaves(problem.inputs)[0].device)
+        z, given = _pass(problem, rows)
+        index = _index(problem, target, given.detach(), label, rows)
+        with torch.enable_grad():
+            slope = derivative(problem, select(given, index, problem.readout), z)
+        kept.append((tuple(leaf.detach() for leaf in z), slope, given.detach(), index))
+
+    problem.budget.run(problem.samples, f"observe{problem.place}", body)
+    variables, slopes, outputs, indices = zip(*kept, strict=True)
+    posed = replace(problem, target=None if indices[0] is None else torch.cat(indices))
+    posed.remember(z=_joined(variables), slope=_joined(slopes), outputs=torch.cat(outputs))
+    return posed
+
+
+def share_pass(problems: list[Problem]) -> None:
+    """Take the gradients for several targets from one forward pass; the problems remember it.
+
+    Args:
+        problems: The same samples at the same place, with different targets.
+    """
+    first, variables = problems[0], list[Point]()
+    first.require_numbers()
+    slopes: list[list[Point]] = [[] for _ in problems]
+
+    def body(chunk: slice) -> None:
+        rows = torch.arange(chunk.start, chunk.stop, device=leaves(first.inputs)[0].device)
+        z, given = _pass(first, rows)
+        part = [derivative(posed, _score(posed, given, rows), z, again=True) for posed in problems]
+        variables.append(tuple(leaf.detach() for leaf in z))
+        for held, slope in zip(slopes, part, strict=True):
+            held.append(slope)
+
+    first.budget.run(first.samples, f"observe{first.place}", body)
+    for posed, held in zip(problems, slopes, strict=True):
+        posed.remember(z=_joined(variables), slope=_joined(held))
+
+
+def _pass(problem: Problem, rows: Tensor) -> tuple[Point, Tensor]:
+    # The variable, and what the model gives: the place itself only tells one number of it.
+    results: list[Any] = []
+
+    def kept(model: nn.Module, inputs: Inputs) -> Any:  # noqa: ANN401
+        results.append(problem.forward(model, inputs))
+        return results[-1]
+
+    x = tuple(leaf.index_select(0, rows) for leaf in Input().variable(problem, problem.inputs))
+    with torch.enable_grad():
+        z, _ = problem.place.observe(replace(problem, forward=kept, target=None, readout="first"), x, rows)
+    return z, output(problem.model, problem.inputs, lambda *_: results[-1], len(rows))
+
+
+def _index(problem: Problem, target: Target, given: Tensor, label: Tensor | None, rows: Tensor) -> Tensor | None:
+    if isinstance(target, str) and target == "predicted":
+        return resolve_target(target, given)
+    # All samples' targets at once, so that a message names the sample: the outputs' shape is all that they ask for.
+    every = resolve_target(target, given[:1].expand(problem.samples, *given.shape[1:]), label)
+    return None if every is None else every.index_select(0, rows)
+
+
+def _score(problem: Problem, given: Tensor, rows: Tensor) -> Tensor:
+    target = None if problem.target is None else problem.target.index_select(0, rows)
+    with torch.enable_grad():
+        return select(given, target, problem.readout)
+
+
+def _joined(parts: tuple[Point, ...] | list[Point]) -> Point:
+    return tuple(map(torch.cat, zip(*parts, strict=True)))

@@ -1,0 +1,121 @@
+"""Several explanations of the same samples, which share what they can."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from torch import nn
+
+from lightning_explain.attribution.attribution import Attribution
+from lightning_explain.attribution.budget import RowBudget
+from lightning_explain.attribution.engine import explainer, pose
+from lightning_explain.attribution.guard import borrowed
+from lightning_explain.attribution.methods import Method
+from lightning_explain.attribution.model import Forward, call
+from lightning_explain.attribution.passes import share_pass
+from lightning_explain.attribution.place import Neuron, Place
+from lightning_explain.attribution.target import resolve_target
+from lightning_explain.baseline import Baseline
+from lightning_explain.inputs import Inputs, require_finite
+from lightning_explain.probe import Target
+
+
+def explain_methods(
+    model: nn.Module,
+    inputs: Inputs,
+    methods: Iterable[str | Method],
+    place: Place | None = None,
+    target: Target = "predicted",
+    *,
+    baseline: Baseline = "zeros",
+    forward: Forward = call,
+    max_rows: int | None = None,
+) -> dict[str, Attribution]:
+    """Explain samples by several methods: as :func:`explain` does, one after the other.
+
+    The outputs are computed once; methods at the same place share what it holds, its gradient, and the scores.
+
+    Args:
+        model: As in :func:`explain`.
+        inputs: As in :func:`explain`.
+        methods: Names, or methods; different ones.
+        place: As in :func:`explain`, for all methods that do not name one.
+        target: As in :func:`explain`.
+        baseline: As in :func:`explain`.
+        forward: As in :func:`explain`.
+        max_rows: As in :func:`explain`.
+
+    Returns:
+        Attributions by the method's name, ``"saliency@conv1"``, say.
+
+    Raises:
+        ValueError: If two explanations have the same name, or one cannot be.
+
+    Example:
+        >>> import torch
+        >>> model = nn.Linear(3, 2)
+        >>> list(explain_methods(model, torch.randn(4, 3), ["saliency", "integrated_gradients"], target=1))
+        ['saliency', 'integrated_gradients']
+    """
+    require_finite(inputs)
+    with borrowed(model):
+        problem = pose(model, inputs, target, baseline=baseline, forward=forward, budget=RowBudget(max_rows))
+        explainers = [explainer(method, problem, place) for method in methods]
+        names = [chosen.name for chosen in explainers]
+        if len(set(names)) < len(names):
+            raise ValueError(f"Every method can be at a place once, got {', '.join(names)}.")
+        at = {chosen.place: problem.at(chosen.place) for chosen in explainers}
+        return {chosen.name: chosen.explained(at[chosen.place]) for chosen in explainers}
+
+
+def explain_targets(
+    model: nn.Module,
+    inputs: Inputs,
+    targets: Sequence[Target],
+    method: str | Method = "saliency",
+    place: Place | None = None,
+    *,
+    baseline: Baseline = "zeros",
+    forward: Forward = call,
+    max_rows: int | None = None,
+) -> list[Attribution]:
+    """Explain several outputs for the same samples.
+
+    Methods that ask for the gradient at the samples alone (saliency, input times gradient, the CAM family) share one
+    forward pass, which is followed by a backward pass for each target; others share what the model gives.
+
+    Args:
+        model: As in :func:`explain`.
+        inputs: As in :func:`explain`.
+        targets: Targets as in :func:`explain`, at least one.
+        method: As in :func:`explain`.
+        place: As in :func:`explain`; not a neuron, which is its own target.
+        baseline: As in :func:`explain`.
+        forward: As in :func:`explain`.
+        max_rows: As in :func:`explain`.
+
+    Returns:
+        The attributions of each target.
+
+    Raises:
+        ValueError: If there is no target, or one does not fit.
+
+    Example:
+        >>> import torch
+        >>> model = nn.Linear(3, 2)
+        >>> found = explain_targets(model, torch.randn(4, 3), [0, 1], "input_x_gradient")
+        >>> [attribution.values.shape for attribution in found]
+        [torch.Size([4, 3]), torch.Size([4, 3])]
+    """
+    if not targets:
+        raise ValueError("There is nothing to explain: targets is empty.")
+    require_finite(inputs)
+    with borrowed(model):
+        problem = pose(model, inputs, None, baseline=baseline, forward=forward, budget=RowBudget(max_rows))
+        chosen = explainer(method, problem, place)
+        if isinstance(chosen.place, Neuron):
+            raise ValueError(f"{chosen.place} is its own target: explain it once, by explain().")
+        problems = [problem.at(chosen.place, resolve_target(target, problem.outputs)) for target in targets]
+        if chosen.method.one_pass:
+            share_pass(problems)
+        return [chosen.explained(posed) for posed in problems]

@@ -1,0 +1,107 @@
+import pytest
+import torch
+from cases import BY_NAME
+from worlds import TARGETS, baseline, net, samples
+
+from lightning_explain import (
+    GradCAM,
+    Input,
+    IntegratedGradients,
+    Layer,
+    Layers,
+    Neuron,
+    Occlusion,
+    SmoothGrad,
+    explain,
+    explain_methods,
+    explain_targets,
+)
+
+PLACES = [Input(), Layer("conv2"), Layer("head", of="input"), Layers(("conv1", "conv2"))]
+
+
+def counted(model: torch.nn.Module) -> list[int]:
+    seen: list[int] = []
+    model.conv1.register_forward_hook(lambda _m, _args, out: seen.append(len(out)))
+    return seen
+
+
+@pytest.mark.parametrize("place", PLACES, ids=str)
+@pytest.mark.parametrize(
+    "method", ["saliency", "input_x_gradient", IntegratedGradients(4), SmoothGrad(n_samples=2)], ids=str
+)
+def test_several_targets_are_what_each_would_be(place: object, method: object) -> None:
+    model, x = net(), samples()
+    targets = [0, TARGETS, "predicted"]
+    found = explain_targets(model, x, targets, method, place, baseline=baseline(), max_rows=2)
+    for target, attribution in zip(targets, found, strict=True):
+        alone = explain(model, x, method, place, target, baseline=baseline())
+        for left, right in zip(attribution.point, alone.point, strict=True):
+            torch.testing.assert_close(left, right, rtol=0, atol=1e-12)
+        assert torch.equal(attribution.target, alone.target)
+        assert attribution.method == alone.method
+        assert not any(leaf.requires_grad for leaf in attribution.point)
+
+
+def test_all_targets_take_one_forward_pass() -> None:
+    model, x = net(), samples()
+    seen = counted(model)
+    found = explain_targets(model, x, [0, 1, 2], GradCAM("conv2", signed=True))
+    assert sum(seen) == 3 * 2  # and the outputs
+    for target, attribution in enumerate(found):
+        torch.testing.assert_close(
+            attribution.values, explain(model, x, GradCAM("conv2", signed=True), target=target).values
+        )
+
+
+def test_several_methods_are_what_each_would_be_and_share_rows() -> None:
+    model, x = net(), samples()
+    methods = [
+        "saliency",
+        "input_x_gradient",
+        "integrated_gradients@conv2",
+        "hires_cam@conv2",
+        "activation@conv2",
+        Occlusion(2),
+    ]
+    found = explain_methods(model, x, methods, target=TARGETS, baseline=baseline())
+    assert list(found) == [*methods[:-1], "occlusion"]
+    for method, attribution in zip(methods, found.values(), strict=True):
+        alone = explain(model, x, method, target=TARGETS, baseline=baseline())
+        torch.testing.assert_close(attribution.values, alone.values, rtol=0, atol=1e-12)
+        assert (attribution.delta is None) == (alone.delta is None)
+    seen = counted(model)
+    explain_methods(model, x, ["saliency", "input_x_gradient"], target=TARGETS)
+    assert sum(seen) == 3 * 2  # one gradient, and the outputs
+    seen.clear()
+    explain_methods(
+        model, x, ["saliency@conv2", "hires_cam@conv2", "activation@conv2", "grad_cam@conv2"], target=TARGETS
+    )
+    assert sum(seen) == 3 * 2
+
+
+def test_inputs_in_a_dict() -> None:
+    case = BY_NAME["words"]
+    found = explain_methods(case.model(), case.inputs(), ["saliency", "saliency@mix"], target=1)
+    assert list(found["saliency"].values) == ["table"]
+    assert found["saliency@mix"].values.shape == (4, 5)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: explain_targets(net(), samples(), []), "There is nothing to explain: targets is empty"),
+        (lambda: explain_targets(net(), samples(), [0, 7]), r"Target \[7\] of sample 0 is out of range"),
+        (
+            lambda: explain_targets(net(), samples(), [0], "saliency", Neuron("conv2", (0, 0, 0))),
+            r"@conv2\[0,0,0\] is its own target",
+        ),
+        (
+            lambda: explain_methods(net(), samples(), ["saliency", "saliency"]),
+            "Every method can be at a place once, got saliency, saliency",
+        ),
+    ],
+)
+def test_what_cannot_be_is_refused(make: object, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make()

@@ -1,0 +1,218 @@
+"""Behind a layer only the tail is run, where that is the same."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from lightning_explain import IntegratedGradients, Layer, Neuron, Occlusion, explain
+from lightning_explain.attribution import tail
+from lightning_explain.attribution.layers import Layers
+from lightning_explain.inputs import Inputs
+
+SAMPLES = 6
+
+
+class Block(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1, self.bn1 = nn.Conv2d(4, 4, 3, padding=1), nn.BatchNorm2d(4)
+        self.relu = nn.ReLU(inplace=True)
+        self.conv2, self.bn2 = nn.Conv2d(4, 4, 3, padding=1), nn.BatchNorm2d(4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.relu(x + self.bn2(self.conv2(self.relu(self.bn1(self.conv1(x))))))
+
+
+class Residual(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(2, 4, 3, padding=1)
+        self.block1, self.block2 = Block(), Block()
+        self.head = nn.Linear(4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.block2(self.block1(self.stem(x))).mean(dim=(2, 3)))
+
+
+class Stages(nn.Module):
+    """A stem, and a head that decides what crosses."""
+
+    def __init__(self, join: Callable[[nn.Module, Tensor, Tensor, Tensor], Tensor]) -> None:
+        super().__init__()
+        self.stem, self.middle, self.head = nn.Linear(4, 6), nn.Linear(6, 6), nn.Linear(6, 3)
+        self.join = join
+
+    def forward(self, x: Tensor, side: Tensor) -> Tensor:
+        return self.join(self, x, self.middle(torch.tanh(self.stem(x))), side)
+
+
+JOINS = {
+    # name: (how the variable goes on, whether the tail can be run alone)
+    "nothing crosses": (lambda m, x, h, side: m.head(h.tanh()), True),
+    "its own size": (lambda m, x, h, side: m.head(h.tanh().view(h.shape[0], -1)), True),
+    "an unused branch": (lambda m, x, h, side: (m.head(h.tanh()), side.sum(dim=1))[0], True),
+    "a skip connection": (lambda m, x, h, side: m.head(h.tanh() + m.stem(x)), False),
+    "another input": (lambda m, x, h, side: m.head(h.tanh()) * side[:, :1], False),
+    "the batch size": (lambda m, x, h, side: m.head(h.tanh().reshape(x.shape[0], -1)), False),
+    "the batch size at the end": (lambda m, x, h, side: m.head(h.tanh()).view(x.shape[0], -1), False),
+    "a number of the batch": (lambda m, x, h, side: m.head(h.tanh()) * side.amax(), False),
+    "a sum over the batch": (lambda m, x, h, side: m.head(h.tanh()) + m.stem(x).sum(dim=0)[:3], False),
+    "a check": (lambda m, x, h, side: checked(m.head(h.tanh()), x), False),
+    "an index": (lambda m, x, h, side: m.head(h.tanh())[torch.arange(x.shape[0])], False),
+}
+
+
+def checked(out: Tensor, x: Tensor) -> Tensor:
+    if out.shape[0] != x.shape[0]:
+        raise AssertionError("a batch of another size")
+    return out
+
+
+def made(make: Callable[[], nn.Module]) -> nn.Module:
+    torch.manual_seed(0)
+    model = make().double()
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.running_var, 0.5, 2)
+            nn.init.uniform_(module.running_mean, -0.5, 0.5)
+    return model.eval()
+
+
+def drawn(*shape: int) -> Tensor:
+    return torch.randn(SAMPLES, *shape, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+
+
+@contextmanager
+def rows_through(module: nn.Module) -> Iterator[list[int]]:
+    seen: list[int] = []
+    handle = module.register_forward_pre_hook(lambda _, args: seen.append(args[0].shape[0]))
+    yield seen
+    handle.remove()
+
+
+def whole(monkeypatch: pytest.MonkeyPatch, *args: object, **kwargs: object) -> Tensor:
+    with monkeypatch.context() as patch:
+        patch.setattr(tail, "WORTH", 10**9)
+        return explain(*args, **kwargs).values
+
+
+@pytest.mark.parametrize("method", [IntegratedGradients(40), Occlusion((1, 1))], ids=lambda method: method.name)
+@pytest.mark.parametrize("place", [Layer("block1"), Layer("block2", of="input"), Layer("block2")], ids=str)
+def test_the_prefix_of_a_residual_net_sees_two_rows_for_a_chunk(
+    method: object, place: Layer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, x = made(Residual), drawn(2, 5, 5)
+    expected = whole(monkeypatch, model, x, method, place, target=1, max_rows=30)
+    with rows_through(model.stem) as stem, rows_through(model.head) as head:
+        found = explain(model, x, method, place, target=1, max_rows=30).values
+    assert torch.equal(found, expected)
+    rows = 40 * SAMPLES if isinstance(method, IntegratedGradients) else 25 * SAMPLES
+    assert sum(head) >= rows
+    # Variable and baseline, value and baseline value, outputs: once each. Then the trial, and two for each chunk.
+    assert sum(stem) <= 6 * SAMPLES + 5 + 2 + 2 * (rows // 30)
+
+
+def test_a_skip_connection_that_crosses_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, x = made(Residual), drawn(2, 5, 5)
+    for name in ("block2.conv1", "block2.bn2"):
+        expected = whole(monkeypatch, model, x, IntegratedGradients(10), Layer(name), target=1, max_rows=30)
+        with rows_through(model.stem) as stem:
+            found = explain(model, x, IntegratedGradients(10), Layer(name), target=1, max_rows=30).values
+        assert torch.equal(found, expected)
+        assert sum(stem) > 10 * SAMPLES
+
+
+@pytest.mark.parametrize("join", JOINS)
+def test_what_crosses_is_found_by_trial(join: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    step, alone = JOINS[join]
+    model, inputs = made(lambda: Stages(step)), (drawn(4), drawn(5))
+    arguments = (model, inputs, IntegratedGradients(20), Layer("middle"))
+    expected = whole(monkeypatch, *arguments, target=1, max_rows=SAMPLES)
+    with rows_through(model.stem) as stem:
+        found = explain(*arguments, target=1, max_rows=SAMPLES).values
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-15)
+    assert found.abs().max() > 0
+    few = sum(stem) < 20 * SAMPLES
+    assert few == alone
+
+
+def test_samples_that_cannot_be_told_apart_are_no_proof_and_no_harm() -> None:
+    model = made(lambda: Stages(JOINS["another input"][0]))
+    x, side = drawn(4)[:1].expand(SAMPLES, -1), drawn(5)[:1].expand(SAMPLES, -1)
+    found = explain(model, (x, side), IntegratedGradients(20), Layer("middle"), target=1)
+    assert found.delta.abs().max() < 1e-12
+
+
+@pytest.mark.parametrize("samples", [1, 2, 3])
+def test_few_samples(samples: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, x = made(Residual), drawn(2, 5, 5)[:samples]
+    arguments = (model, x, IntegratedGradients(60), Layer("block1"))
+    expected = whole(monkeypatch, *arguments, target=1, max_rows=20)
+    with rows_through(model.stem) as stem:
+        assert torch.equal(explain(*arguments, target=1, max_rows=20).values, expected)
+    assert sum(stem) < 60 * samples
+
+
+def test_targets_belong_to_their_rows() -> None:
+    model, x = made(Residual), drawn(2, 5, 5)
+    targets = torch.tensor([0, 2, 1, 1, 0, 2])
+    together = explain(model, x, IntegratedGradients(20), Layer("block1"), targets, max_rows=30).values
+    for i, target in enumerate(targets.tolist()):
+        alone = explain(model, x[i : i + 1], IntegratedGradients(20), Layer("block1"), target, max_rows=4).values
+        torch.testing.assert_close(together[i : i + 1], alone, rtol=0, atol=1e-12)
+
+
+def test_a_module_that_runs_again_is_replaced_at_the_run_that_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Twice(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.stem, self.block, self.head = nn.Linear(4, 4), nn.Linear(4, 4), nn.Linear(4, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.head(self.block(self.block(self.stem(x)).tanh()).tanh())
+
+    model, x = made(Twice), drawn(4)
+    for call in (0, 1):
+        arguments = (model, x, IntegratedGradients(20), Layer("block", call=call))
+        expected = whole(monkeypatch, *arguments, target=1, max_rows=30)
+        with rows_through(model.stem) as stem:
+            assert torch.equal(explain(*arguments, target=1, max_rows=30).values, expected)
+        assert sum(stem) < 20 * SAMPLES
+
+
+def test_several_layers_and_what_cannot_be_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Parallel(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.words, self.places, self.head = nn.Embedding(9, 4), nn.Embedding(5, 4), nn.Linear(4, 3)
+
+        def forward(self, ids: Tensor) -> Tensor:
+            where = self.places(torch.arange(ids.shape[1]).expand_as(ids))
+            return self.head((self.words(ids) + where).tanh().sum(dim=1))
+
+    model = made(Parallel)
+    ids: Inputs = torch.randint(1, 9, (SAMPLES, 5), generator=torch.Generator().manual_seed(2))
+    both = Layers(("words", "places"))
+    expected = whole(monkeypatch, model, ids, IntegratedGradients(20), both, target=1, baseline=0)
+    found = explain(model, ids, IntegratedGradients(20), both, target=1, baseline=0).values
+    for left, right in zip(found, expected, strict=True):
+        torch.testing.assert_close(left, right, rtol=0, atol=1e-14)
+    model, x = made(Residual), drawn(2, 5, 5)
+    with rows_through(model.stem) as stem:
+        explain(model, x, IntegratedGradients(20), Neuron("block2", (1, 2, 2)), max_rows=30)
+    assert sum(stem) >= 20 * SAMPLES
+
+
+def test_memory_that_runs_out_in_the_trial_only_means_the_long_way() -> None:
+    class Small(Residual):
+        def forward(self, x: Tensor) -> Tensor:
+            if len(x) == tail.PROBED:
+                raise torch.OutOfMemoryError("out of memory")
+            return super().forward(x)
+
+    model, x = made(Small), drawn(2, 5, 5)
+    found = explain(model, x, IntegratedGradients(20), Layer("block1"), target=1, max_rows=8)
+    assert found.delta.abs().max() < found.span.abs().max()
