@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from cases import BY_NAME, CNN, MLP
+from cases import BY_NAME, CNN, MLP, few_features
 from torch import Tensor
 
 from lightning_explain import (
@@ -135,5 +135,6 @@ def test_frozen_parameters_stay_frozen_and_gradients_are_added_to() -> None:
 @pytest.mark.parametrize("name", [name for name in METHODS if not METHODS[name].needs_attention])
 def test_by_default_nothing_is_attached(name: str) -> None:
     model, x = BY_NAME["cnn"].model(), BY_NAME["cnn"].inputs().requires_grad_()
-    found = explain(model, x, name, Layer("bn1"), 1)
+    mask = few_features(model, x.detach(), Layer("bn1"))
+    found = explain(model, x, name, Layer("bn1"), 1, feature_mask=mask)
     assert not any(leaf.requires_grad for leaf in found.point)
