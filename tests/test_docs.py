@@ -73,7 +73,7 @@ def test_a_page_says_the_direction_and_the_parameters(name):
     assert directions[0] == SENTENCE[metric.higher_is_better]
     for parameter in inspect.signature(METRICS[name]).parameters.values():
         if parameter.kind is not parameter.VAR_KEYWORD:
-            documented = re.search(rf"`{parameter.name}(?:=([^`]+)`|` \(([^);]+))", section(name, "Parameters"))
+            documented = re.search(rf"`{parameter.name}(?:=([^`]+)`|` \(([^):,;]+))", section(name, "Parameters"))
             assert documented or f"`{parameter.name}`" in section(name, "Parameters"), parameter.name
             default = parameter.default
             if documented and isinstance(default, (bool, int, float, str, type(None))):

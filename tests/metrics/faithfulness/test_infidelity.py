@@ -217,5 +217,5 @@ def test_normalised_it_is_what_captum_calls_normalised_but_for_the_sign_and_the_
 def test_quantus_cannot_take_patches_that_do_not_divide_the_side(quantus):
     model, x = Picture(channels=1), pictures()[:, :1]
     metric = quantus.Infidelity(perturb_patch_sizes=[4], n_perturb_samples=1, disable_warnings=True)
-    with pytest.raises((ValueError, IndexError), match="cannot reshape|out of bounds"):
+    with pytest.raises((ValueError, IndexError), match=r"cannot reshape|out of bounds"):
         quantus_scores(metric, model, x, TARGET, x)
