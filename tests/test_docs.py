@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+import test_suite
 
 from lightning_explain.metrics import METRICS
 
@@ -13,6 +14,7 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 CATALOGUE = (DOCS / "metrics.md").read_text(encoding="utf-8")
 ROWS = re.findall(r"^\| \[`(\w+)`\]\(metrics/(\w+)\.md\)([ ●★]*)\| (.*?) \|", CATALOGUE, re.MULTILINE)
+COSTS = dict(re.findall(r"^\| \[`(\w+)`\](?:.*?\|){3} ([^|]*/[^|]*/[^|]*) \|", CATALOGUE, re.MULTILINE))
 PAGES = sorted((DOCS / "metrics").glob("*.md"))
 FILES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.rglob("*.md"))]
 HEADINGS = [
@@ -64,6 +66,21 @@ def test_the_catalogue_says_what_the_class_says(name, marks, better):
     assert better.split()[0] == DIRECTION[metric.higher_is_better]
     assert ("●" in marks) == metric.yardstick
     assert ("★" in marks) == metric.default
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_the_catalogue_says_the_rows_that_are_counted(name):
+    """For each method, once for a place, once in a run: what ``tests/test_suite.py`` counts."""
+    patches = test_suite.SEGMENTS if name == "irof" else test_suite.PATCHES
+    known = {"E": 7, "T": test_suite.POINTS, "P": patches, "L": test_suite.LAYERS}
+    told = []
+    for cell in COSTS[name].split(" / "):
+        formula = re.sub(r"(?<=[\w)])(?=[A-Z(])", "*", cell.strip("$"))
+        told.append(eval(formula, {}, known))
+    method = test_suite.CURVES.get(name, 0) + test_suite.EXPLAINS.get(name, 0) * known["E"]
+    method += (known["E"] + 1) * (name == "focus")
+    place = test_suite.SHARED.get(name, 0) + (name in test_suite.ENDS) + int(test_suite.PLACES.get(name, 0))
+    assert told == [method, place, (known["E"] + 1) * (name in test_suite.ONCE)]
 
 
 @pytest.mark.parametrize("name", METRICS)
