@@ -42,8 +42,8 @@ class AttributionMonitor(Callback):
     """Explains a fixed probe set at every validation, scores the explanations and draws them.
 
     Scores go through ``pl_module.log`` as ``<name>/<method>[@<layer>]/<score>``, on the step axis of the
-    validation curves: ``ModelCheckpoint``, ``EarlyStopping``, progress bars and all loggers see them. The
-    faithfulness scores of random attributions stand beside them as ``<name>/random/<score>``. TensorBoard
+    validation curves: ``ModelCheckpoint``, ``EarlyStopping``, progress bars and all loggers see them. Where a
+    score has a yardstick, that of random attributions stands beside it as ``<name>/random/<score>``. TensorBoard
     gets a picture for each sample and a contact sheet for each method, at the same steps. The seconds spent
     are logged as ``<name>/seconds`` and ``<name>/time_share`` (of the run's time so far).
 
@@ -57,7 +57,8 @@ class AttributionMonitor(Callback):
         methods: Names (``"integrated_gradients"``), names at a layer (``"grad_cam@backbone.layer4"``), methods
             (``IntegratedGradients(n_steps=64)``) or pairs of one with a place. None: saliency, integrated
             gradients, and Grad-CAM if the model has a convolution, else input x gradient.
-        metrics: Names (``"srg"``) or metrics (``MaxSensitivity(copies=8)``). None: all that apply.
+        metrics: Names (``"srg"``) or metrics (``MaxSensitivity(copies=8)``). None: of those that apply, the
+            ones that say most for their rows, see ``docs/metrics.md``.
         every_n_validations: Run at the first validation of ``fit`` and at every n-th after it. In between, scores
             are stale: gates refuse them, while plain callbacks that monitor one see the last.
         on_error: ``"raise"`` what goes wrong in a validation, or ``"warn"`` and log NaN for its scores. Wrong

@@ -41,7 +41,7 @@ class Examination:
 
     Args:
         explained: One entry for each method.
-        yardstick: The faithfulness scores of random attributions, by ``random`` or ``random@layer``.
+        yardstick: The scores of random attributions, where a metric has a yardstick, by ``random`` or ``random@layer``.
     """
 
     explained: tuple[Explained, ...]

@@ -1,6 +1,7 @@
 """The README says what is true."""
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,8 @@ from torch import nn
 from torch.utils.data import TensorDataset
 
 import lightning_explain
-from lightning_explain import METHODS, METRICS
+from lightning_explain import METHODS, METRICS, cli
+from lightning_explain.gate import Gate
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -48,9 +50,40 @@ def test_every_other_block_runs(block):
         assert made["attribution"].delta.abs().max() < 0.1
 
 
-@pytest.mark.parametrize("name", [*METHODS, *METRICS])
-def test_every_method_and_score_is_named(name):
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_is_named(name):
     assert f"`{name}`" in README
+
+
+def test_every_score_that_is_named_exists():
+    """All of them are in ``docs/metrics.md``; the README has the most useful."""
+    table = README.split("There are ")[1]
+    assert table.startswith(f"{len(METRICS)} scores")
+    named = re.findall(r"`(\w+)`", table.split("Each is a mean")[0])
+    assert len(named) > 10
+    assert set(named) <= set(METRICS)
+    asked = re.findall(r"metrics=\[(.*?)\]", README)[0]
+    assert {name.strip(' "') for name in asked.split(",")} <= set(METRICS)
+
+
+def test_every_gate_and_the_audit_can_be_read(monkeypatch):
+    """On a score that exists, and the audit on the files that the demo writes."""
+    command = README.split("<!-- audit -->")[1].split("```")[1].split("\n")[1]
+    arguments, read = shlex.split(command), []
+    monkeypatch.setattr(cli, "_audit", lambda _, parsed: read.append(parsed) or 0)
+    assert arguments[0] == "lightning-explain"
+    assert cli.main(arguments[1:]) == 0
+    parsed = read[0]
+    gates = [*parsed.gate, *re.findall(r'"([^"\n]*(?:<=|>=|>|<)[^"\n]*)"', README.split("### Gate checkpoints")[1])]
+    assert len(gates) >= 4
+    for gate in gates:
+        for condition in Gate.parse(gate).conditions:
+            assert condition.score == "val_acc" or condition.score.split("/")[-1] in METRICS, gate
+    out = README.split("<!-- demo -->")[1].split("--out ")[1].split()[0]
+    written = (ROOT / "lightning_explain" / "demo" / "run.py").read_text()
+    for path, folder in ((parsed.checkpoint, "shortcut"), (Path(parsed.probe), "shortcut")):
+        assert path.parent == Path(out) / folder
+        assert f'out / name / "{path.name}"' in written
 
 
 def test_ci_runs_the_lines_that_users_paste():

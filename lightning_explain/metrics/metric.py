@@ -42,7 +42,7 @@ class AttributionMetric(Metric):
 
     name: ClassVar[str]
     yardstick: ClassVar[bool] = False
-    """Whether random attributions are scored too: a faithfulness score means little without them."""
+    """Whether random attributions are scored too: scores of faithfulness and localisation mean little without them."""
 
     randomises: ClassVar[bool] = False
     """Whether it needs the attributions of the model with random parameters; they are computed once in a run."""

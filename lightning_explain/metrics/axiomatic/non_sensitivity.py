@@ -56,7 +56,7 @@ class NonSensitivity(AttributionMetric):
     A. Nguyen, M. Martínez: On Quantitative Aspects of Model Interpretability. arXiv:2007.07584, 2020.
 
     Args:
-        tolerance: What counts as nothing, a share of each sample's largest. At least 0.
+        tolerance: What counts as nothing, a share of each sample's largest, in [0, 1).
         partition: The regions; each costs a row, which metrics that remove the same share.
         fill: What takes the place of a region, see :data:`~lightning_explain.attribution.fill.FILLS`.
         kwargs: For :class:`torchmetrics.Metric`.

@@ -212,3 +212,10 @@ def test_normalised_it_is_what_captum_calls_normalised_but_for_the_sign_and_the_
         torch.testing.assert_close(
             Infidelity().per_sample(evaluation) * drops.square().mean(dim=1), error, atol=1e-12, rtol=1e-9
         )
+
+
+def test_quantus_cannot_take_patches_that_do_not_divide_the_side(quantus):
+    model, x = Picture(channels=1), pictures()[:, :1]
+    metric = quantus.Infidelity(perturb_patch_sizes=[4], n_perturb_samples=1, disable_warnings=True)
+    with pytest.raises((ValueError, IndexError), match=r"cannot reshape|out of bounds"):
+        quantus_scores(metric, model, x, TARGET, x)

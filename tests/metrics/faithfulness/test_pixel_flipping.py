@@ -104,3 +104,17 @@ def test_the_curve_is_that_of_quantus(quantus):
         model=model.eval(), x_batch=x.numpy(), y_batch=TARGET.numpy(), a_batch=maps, softmax=True, device="cpu"
     )
     torch.testing.assert_close(ours, torch.tensor(np.mean(theirs, axis=1)).to(ours), atol=1e-5, rtol=0)
+
+
+def test_quantus_flips_channels_and_finds_no_area(quantus):
+    """By default a row for each channel of each pixel; its area needs what NumPy no longer has."""
+    model, x = Picture(channels=3).float().eval(), torch.rand(2, 3, 6, 6)
+    rows = []
+    handle = model.register_forward_hook(lambda _, inputs, __: rows.append(len(inputs[0])))
+    given = {"model": model, "x_batch": x.numpy(), "y_batch": TARGET[:2].numpy(), "a_batch": x.sum(1, True).numpy()}
+    quantus.PixelFlipping(disable_warnings=True)(**given)
+    handle.remove()
+    assert sum(rows) == 2 * 3 * 6 * 6
+    if not hasattr(np, "trapz"):
+        with pytest.raises(AttributeError, match="trapz"):
+            quantus.PixelFlipping(disable_warnings=True, return_auc_per_sample=True)(**given)

@@ -133,3 +133,19 @@ def test_the_curve_is_that_of_quantus(quantus):
         model=model.eval(), x_batch=x.numpy(), y_batch=TARGET.numpy(), a_batch=maps, softmax=True, device="cpu"
     )
     torch.testing.assert_close(curve[:, :1] - curve[:, 1:], torch.tensor(np.array(theirs)).to(curve), atol=1e-5, rtol=0)
+
+
+def test_quantus_calls_small_falls_better(quantus):
+    """It returns how far the score falls, the most relevant first, and says that lower is better."""
+    model, x = Picture(channels=1).float(), pictures(size=8)[:, :1].float()
+    with evaluation_of(model, x, "input_x_gradient", readout="probability") as evaluation:
+        maps = evaluation.attribution.point[0].numpy()
+    metric = quantus.RegionPerturbation(
+        patch_size=2, perturb_baseline=0.0, abs=False, normalise=False, disable_warnings=True, return_aggregate=False
+    )
+    assert metric.score_direction.value == "lower"
+    right, wrong = (
+        np.mean(metric(model=model.eval(), x_batch=x.numpy(), y_batch=TARGET.numpy(), a_batch=a, softmax=True))
+        for a in (maps, -maps)
+    )
+    assert right > wrong

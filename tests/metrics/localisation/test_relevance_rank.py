@@ -47,3 +47,14 @@ def test_all_inside_gives_one_over_the_area():
         inside = torch.where(mask, 2.0 + torch.arange(36.0), -1.0).view(4, 1, 6, 6)
         assert RelevanceRank().per_sample(with_scores(evaluation, inside)).tolist() == pytest.approx([4] * 4)
         assert RelevanceRank().per_sample(with_scores(evaluation, -inside)).tolist() == pytest.approx([0] * 4)
+
+
+def test_quantus_lets_the_order_in_memory_decide(quantus):
+    """Of a map that says nothing: all that an unstable sort puts first, where ours has chance."""
+    scores, first = torch.zeros(1, 16), torch.arange(16)[None] < 2
+    oracle = quantus.RelevanceRankAccuracy(disable_warnings=True)
+    theirs = [
+        float(oracle.evaluate_batch(a_batch=scores.numpy(), s_batch=m.numpy())[0]) for m in (first, first.flip(1))
+    ]
+    assert sorted(theirs) == [0, 1]
+    assert relevance_rank(scores, first).item() == relevance_rank(scores, first.flip(1)).item() == 2 / 16

@@ -242,3 +242,13 @@ def test_the_average_of_dead_and_broken_maps_is_undefined():
     assert "no noise can be added" in AverageSensitivity().missing(Occlusion(), Input(), tokens)
     with pytest.raises(ValueError, match=r"copies must be at least 1 and radius positive, got 0 and 0\.1"):
         AverageSensitivity(copies=0)
+
+
+def test_captum_moves_the_global_generator():
+    captum_metrics = pytest.importorskip("captum.metrics")
+    state = torch.get_rng_state()
+    captum_metrics.sensitivity_max(lambda inputs: inputs, torch.rand(2, 3))
+    after = torch.rand(1)
+    torch.set_rng_state(state)
+    torch.rand(2, 3)
+    assert not torch.equal(torch.rand(1), after)
