@@ -501,7 +501,9 @@ def test_the_default_suite_costs_what_the_documentation_says():
         assert sum(rows) == expected * N
 
 
-@pytest.mark.parametrize(("metric", "shared"), [("infidelity", 64 + 2 + 5 / N), ("srg", 2 * 2 * POINTS + 2 + 5 / N + 1)])
+@pytest.mark.parametrize(
+    ("metric", "shared"), [("infidelity", 64 + 2 + 5 / N), ("srg", 2 * 2 * POINTS + 2 + 5 / N + 1)]
+)
 def test_a_layer_is_looked_up_for_its_removals(metric, shared):
     """What it holds at the sample and at the baseline; five rows try whether what lies behind it can run alone."""
     model = made()

@@ -111,7 +111,7 @@ def applies(name: str, case: Case, place: Place, has_positions: bool) -> bool:
     if name == "conductance" and str(place) in case.unmoved:
         return False
     if name in CONVOLUTIONAL:
-        return case.name == "cnn" or (case.name == "dense" and isinstance(place, (Input, Layer)))
+        return has_positions and (case.name == "cnn" or (case.name == "dense" and isinstance(place, (Input, Layer))))
     return has_positions or not method.coarse
 
 
