@@ -8,7 +8,6 @@ same run on the bare model over chunk sizes.
 import argparse
 import platform
 import sys
-import time
 import warnings
 from importlib.util import find_spec
 from itertools import pairwise
@@ -20,7 +19,8 @@ from torch import nn
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from benchmarks.monitor import best_cost, best_of, count_rows
+from benchmarks.monitor import best_cost, best_of, clock, count_rows
+from metrics.oracles import oracle
 
 from lightning_explain import ProbeSet
 from lightning_explain.attribution.budget import RowBudget
@@ -87,7 +87,7 @@ def report(name, suite, model, limit_of):
 
 def quantus_times(model, maps, x, y):
     """Seconds that Quantus takes for each of its metrics, at its defaults, for one method."""
-    import quantus
+    quantus = oracle("quantus")
 
     def explain(model, inputs, targets, **_):
         z = torch.as_tensor(inputs, dtype=torch.float32).requires_grad_()
@@ -97,16 +97,15 @@ def quantus_times(model, maps, x, y):
     seconds = {}
     for name in SAME_QUESTIONS.values():
         metric = getattr(quantus, name)(display_progressbar=False, disable_warnings=True)
-        began = time.perf_counter()
+        began = clock()
         metric(model=model, x_batch=x, y_batch=y, a_batch=maps, device="cpu", explain_func=explain, batch_size=SAMPLES)
-        seconds[name] = time.perf_counter() - began
+        seconds[name] = clock() - began
     return seconds
 
 
 def values(model, probe, maps, x, y):
     """Print what both must agree on, where both are defined alike."""
-    import quantus
-
+    quantus = oracle("quantus")
     suite = Suite(
         probe, ["saliency"], ["relevance_rank", "relevance_mass", "localisation_auc", "sparseness", "complexity"]
     )
