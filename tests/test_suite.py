@@ -23,7 +23,6 @@ from lightning_explain.metrics import (
 )
 from lightning_explain.metrics.localisation.region import RegionMetric
 from lightning_explain.metrics.randomisation.parameters import randomised
-from lightning_explain.metrics.robustness.sensitivity import SensitivityMetric
 from lightning_explain.suite import Suite
 
 N = 5
@@ -653,11 +652,9 @@ def test_the_seed_decides_what_is_random():
 
 
 def test_samples_are_scored_one_by_one():
-    """A sample's score does not depend on the others, but for noise and shifts in its units, and mosaics."""
+    """A sample's score does not depend on the others, but for mosaics, which are made of them."""
     model = made()
-    noisy = {name for name, metric in METRICS.items() if issubclass(metric, SensitivityMetric)}
-    of_the_probe_set = {"input_invariance", "focus", *noisy}
-    metrics = [m for m in METRICS if m not in {"drift", "drift_from_best", *of_the_probe_set}]
+    metrics = [m for m in METRICS if m not in {"drift", "drift_from_best", "focus"}]
     whole = suite_of(model, metrics=metrics).run(model).scores("a")
     part = ProbeSet.from_tensors(images()[:3], label=LABEL[:3], mask=masked().mask[:3])
     few = suite_of(model, metrics=metrics, probe=part).run(model).scores("a")

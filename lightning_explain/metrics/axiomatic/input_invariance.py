@@ -10,9 +10,10 @@ from torch import Tensor, nn
 
 from lightning_explain.attribution.model import Forward
 from lightning_explain.attribution.problem import Problem
-from lightning_explain.inputs import Inputs, Point, is_continuous, leaves, rebuild
+from lightning_explain.inputs import Inputs, is_continuous, leaves, rebuild
 from lightning_explain.metrics.metric import METRICS, AttributionMetric
-from lightning_explain.metrics.robustness.sensitivity import relative_change
+from lightning_explain.metrics.robustness.changes import norm, relative_change
+from lightning_explain.metrics.robustness.noise import deviation
 
 if TYPE_CHECKING:
     from lightning_explain.attribution.methods import Method
@@ -25,15 +26,16 @@ if TYPE_CHECKING:
 class Unshifted:
     """A way to call a model that takes a shift back before the first layer, whatever that layer pads with.
 
+    Every sample has a shift of its own. It comes along as further inputs, so that a row has that of its sample,
+    whichever rows are called together; their bits are read as integers, which no method varies.
+
     Args:
         forward: How the model is called.
-        shifts: What is subtracted from each input, 0-d; nothing from integers.
-        dtypes: What the model takes.
+        inputs: The model's inputs, whose structure and types it gets back.
     """
 
     forward: Forward
-    shifts: Point
-    dtypes: tuple[torch.dtype, ...]
+    inputs: Inputs
 
     def __call__(self, model: nn.Module, inputs: Inputs) -> Any:  # noqa: ANN401
         """Call the model with the inputs as they were before the shift.
@@ -41,9 +43,11 @@ class Unshifted:
         Returns:
             What the model returns.
         """
-        parts = zip(leaves(inputs), self.shifts, self.dtypes, strict=True)
-        back = tuple((leaf - by).to(dtype) if is_continuous(leaf) else leaf for leaf, by, dtype in parts)
-        return self.forward(model, rebuild(inputs, back))
+        originals = leaves(self.inputs)
+        given = leaves(inputs)
+        parts = zip(given[: len(originals)], given[len(originals) :], originals, strict=True)
+        back = tuple((leaf - _number(bits)).to(was) if is_continuous(leaf) else leaf for leaf, bits, was in parts)
+        return self.forward(model, rebuild(self.inputs, back))
 
 
 def shifted(problem: Problem, shift: float) -> Problem:
@@ -55,23 +59,20 @@ def shifted(problem: Problem, shift: float) -> Problem:
 
     Args:
         problem: The problem.
-        shift: In standard deviations of each input over all samples and elements.
+        shift: In units of each sample's standard deviation in that input.
 
     Returns:
-        A problem of as many samples.
+        A problem of as many samples. Its inputs are a tuple: those of the problem, and what each was shifted by.
     """
     point = leaves(problem.inputs)
-    shifts = tuple(_deviation(leaf) * shift if is_continuous(leaf) else torch.zeros_like(leaf[:0]) for leaf in point)
+    shifts = tuple(_finer(deviation(leaf)) * shift for leaf in point)
+    bits = tuple(map(_bits, shifts))
     return replace(
         problem,
-        inputs=rebuild(problem.inputs, tuple(map(_moved, point, shifts))),
-        baseline=rebuild(problem.baseline, tuple(map(_finer, leaves(problem.baseline)))),
-        forward=Unshifted(problem.forward, shifts, tuple(leaf.dtype for leaf in point)),
+        inputs=(*map(_moved, point, shifts), *bits),
+        baseline=(*map(_finer, leaves(problem.baseline)), *bits),
+        forward=Unshifted(problem.forward, problem.inputs),
     )
-
-
-def _deviation(leaf: Tensor) -> Tensor:
-    return _finer(leaf).std(correction=0)
 
 
 def _moved(leaf: Tensor, shift: Tensor) -> Tensor:
@@ -84,6 +85,14 @@ def _finer(leaf: Tensor) -> Tensor:
     return leaf.float() if leaf.device.type == "mps" else leaf.double()
 
 
+def _bits(shift: Tensor) -> Tensor:
+    return shift.view(torch.int64 if shift.dtype == torch.float64 else torch.int32) if is_continuous(shift) else shift
+
+
+def _number(bits: Tensor) -> Tensor:
+    return bits.view(torch.float64 if bits.dtype == torch.int64 else torch.float32)
+
+
 @METRICS.register("input_invariance")
 class InputInvariance(AttributionMetric):
     r"""How much attributions change when a constant is added to all inputs, and the model takes it back.
@@ -91,12 +100,13 @@ class InputInvariance(AttributionMetric):
     .. math:: \frac{\|\phi(f', x + c) - \phi(f, x)\|_F}{\|\phi(f, x)\|_F}, \qquad f'(x) = f(x - c)
 
     From 0 (invariant) up; lower is better. It says which methods compare with a reference that does not move with the
-    data: it depends on the method and its baseline more than on the training. NaN for all-zero maps.
+    data: it depends on the method and its baseline more than on the training. NaN for all-zero maps, and for samples
+    without spread, which have no unit.
 
     P.-J. Kindermans et al.: The (Un)reliability of Saliency Methods. arXiv:1711.00867, 2017.
 
     Args:
-        shift: The constant, in standard deviations of each input over the probe set. Not 0.
+        shift: The constant, in units of each sample's standard deviation in that input. Not 0.
         kwargs: For :class:`torchmetrics.Metric`.
 
     Raises:
@@ -117,5 +127,7 @@ class InputInvariance(AttributionMetric):
         return None if floating else "the probe set has integer inputs alone, which cannot be shifted"
 
     def per_sample(self, evaluation: Evaluation) -> Tensor:  # noqa: D102
-        changed = evaluation.explain(shifted(evaluation.problem, self.shift))
-        return relative_change(changed, evaluation.point)
+        problem = evaluation.problem
+        change = relative_change(evaluation.explain(shifted(problem, self.shift)), evaluation.point)
+        unit = norm(tuple(deviation(leaf) for leaf in leaves(problem.inputs)))
+        return change.where(unit > 0, torch.nan)

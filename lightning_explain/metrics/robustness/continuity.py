@@ -13,9 +13,9 @@ from lightning_explain.attribution.problem import Problem
 from lightning_explain.inputs import Inputs, Point, is_continuous, leaves, rebuild
 from lightning_explain.metrics.evaluation import Evaluation
 from lightning_explain.metrics.metric import METRICS, AttributionMetric
+from lightning_explain.metrics.robustness.changes import difference, norm
 from lightning_explain.metrics.robustness.lipschitz import steepness
 from lightning_explain.metrics.robustness.noise import displacement
-from lightning_explain.metrics.robustness.sensitivity import difference, norm
 from lightning_explain.precision import accurate
 
 if TYPE_CHECKING:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
-from lightning_explain.inputs import Point
 from lightning_explain.metrics.evaluation import Evaluation
 from lightning_explain.metrics.metric import METRICS
-from lightning_explain.metrics.robustness.noise import displacement, noisy_explanations, worst
-from lightning_explain.metrics.robustness.sensitivity import SensitivityMetric, difference, norm
+from lightning_explain.metrics.robustness.noise import noisy_changes, worst
+from lightning_explain.metrics.robustness.sensitivity import SensitivityMetric
 
 
 def steepness(changes: Tensor, distances: Tensor) -> Tensor:
@@ -29,20 +27,6 @@ def steepness(changes: Tensor, distances: Tensor) -> Tensor:
     return worst(changes / distances, distances > 0)
 
 
-def lipschitz(copies: list[tuple[Point, Point]], original: Point) -> Tensor:
-    """The steepness of attributions, all norms Euclidean.
-
-    Args:
-        copies: How far the inputs moved, and the attributions there, for each copy; (n, ...) each.
-        original: The attributions of the samples.
-
-    Returns:
-        Ratios (n,), float64; NaN where no copy moved.
-    """
-    changes = torch.stack([norm(difference(attribution, original)) for _, attribution in copies])
-    return steepness(changes, torch.stack([norm(moved) for moved, _ in copies]))
-
-
 @METRICS.register("local_lipschitz")
 class LocalLipschitz(SensitivityMetric):
     r"""The largest change of the attributions for the way that the input went, under small uniform noise.
@@ -60,6 +44,5 @@ class LocalLipschitz(SensitivityMetric):
     """
 
     def per_sample(self, evaluation: Evaluation) -> Tensor:  # noqa: D102
-        explained = noisy_explanations(evaluation, self.noise)
-        inputs = evaluation.problem.inputs
-        return lipschitz([(displacement(noisy, inputs), point) for noisy, point in explained], evaluation.point)
+        changes = noisy_changes(evaluation, self.noise)
+        return steepness(changes.absolute, changes.distances)
