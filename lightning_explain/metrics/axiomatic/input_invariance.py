@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from lightning_explain.attribution.model import Forward
 from lightning_explain.attribution.problem import Problem
+from lightning_explain.attribution.settings import require_number
 from lightning_explain.inputs import Inputs, is_continuous, leaves, rebuild
 from lightning_explain.metrics.metric import METRICS, AttributionMetric
 from lightning_explain.metrics.robustness.changes import norm, relative_change
@@ -118,6 +119,7 @@ class InputInvariance(AttributionMetric):
 
     def __init__(self, shift: float = 1.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        require_number("shift", shift)
         if not shift:
             raise ValueError("The shift must not be 0: it is what the attributions should not notice.")
         self.shift = shift

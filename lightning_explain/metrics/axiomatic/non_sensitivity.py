@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from lightning_explain.attribution.regions import Grid, Partition
+from lightning_explain.attribution.fill import fill as find_fill
+from lightning_explain.attribution.regions import Grid, Partition, require_partition
+from lightning_explain.attribution.settings import require_number
 from lightning_explain.metrics.metric import METRICS, AttributionMetric
 from lightning_explain.precision import accurate
 
@@ -78,6 +80,9 @@ class NonSensitivity(AttributionMetric):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        require_number("tolerance", tolerance)
+        require_partition(partition)
+        find_fill(fill)
         if not 0 <= tolerance < 1:
             raise ValueError(f"The tolerance is a share of each sample's largest number, in [0, 1), got {tolerance}.")
         self.tolerance, self.partition, self.fill = tolerance, partition, fill

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from lightning_explain.attribution.settings import require_number
 from lightning_explain.metrics.metric import METRICS, AttributionMetric
 from lightning_explain.precision import accurate
 
@@ -56,6 +57,7 @@ class EffectiveComplexity(AttributionMetric):
 
     def __init__(self, threshold: float = 0.01, share: bool = True, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        require_number("threshold", threshold)
         if not 0 <= threshold < 1:
             raise ValueError(f"The threshold is a share of each map's largest magnitude, in [0, 1), got {threshold}.")
         self.threshold, self.share = threshold, share

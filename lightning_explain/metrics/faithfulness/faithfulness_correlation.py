@@ -10,7 +10,7 @@ from lightning_explain.attribution.target import Readout
 from lightning_explain.metrics.correlation import pearson
 from lightning_explain.metrics.evaluation import Evaluation
 from lightning_explain.metrics.metric import METRICS, AttributionMetric
-from lightning_explain.metrics.perturbation import Subsets
+from lightning_explain.metrics.perturbation import Subsets, require_subsets
 
 
 class CorrelationMetric(AttributionMetric):
@@ -41,6 +41,7 @@ class FaithfulnessCorrelation(CorrelationMetric):
         kwargs: For :class:`torchmetrics.Metric`.
 
     Raises:
+        TypeError: If ``subsets`` are no :class:`~lightning_explain.metrics.perturbation.Subsets`.
         ValueError: If there are fewer.
     """
 
@@ -48,6 +49,7 @@ class FaithfulnessCorrelation(CorrelationMetric):
 
     def __init__(self, subsets: Subsets = Subsets(), **kwargs: Any) -> None:  # noqa: B008  (frozen)
         super().__init__(**kwargs)
+        require_subsets(subsets)
         if subsets.count < 3:
             raise ValueError(f"A correlation says something from 3 random sets on, got Subsets(count={subsets.count}).")
         self.subsets = subsets

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from lightning_explain.attribution.regions import Grid, Partition
+from lightning_explain.attribution.regions import Grid, Partition, require_partition
 from lightning_explain.metrics.correlation import pearson
 from lightning_explain.metrics.evaluation import Evaluation
 from lightning_explain.metrics.faithfulness.faithfulness_correlation import CorrelationMetric
@@ -33,6 +33,7 @@ class FaithfulnessEstimate(CorrelationMetric):
 
     def __init__(self, partition: Partition = Grid(), **kwargs: Any) -> None:  # noqa: B008  (frozen)
         super().__init__(**kwargs)
+        require_partition(partition)
         self.partition = partition
 
     def per_sample(self, evaluation: Evaluation) -> Tensor:  # noqa: D102

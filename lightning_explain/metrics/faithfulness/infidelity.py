@@ -10,7 +10,7 @@ from torch import Tensor
 from lightning_explain.attribution.target import Readout
 from lightning_explain.metrics.evaluation import Evaluation
 from lightning_explain.metrics.metric import METRICS, AttributionMetric
-from lightning_explain.metrics.perturbation import Subsets
+from lightning_explain.metrics.perturbation import Subsets, require_subsets
 from lightning_explain.precision import accurate
 
 
@@ -59,6 +59,9 @@ class Infidelity(AttributionMetric):
         normalize: See :func:`infidelity`.
         subsets: What is removed; metrics and methods that ask for the same share the rows.
         kwargs: For :class:`torchmetrics.Metric`.
+
+    Raises:
+        TypeError: If ``subsets`` are no :class:`~lightning_explain.metrics.perturbation.Subsets`.
     """
 
     higher_is_better = False
@@ -73,6 +76,7 @@ class Infidelity(AttributionMetric):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        require_subsets(subsets)
         self.normalize, self.subsets = normalize, subsets
 
     def perfect(self, readout: Readout) -> float | None:  # noqa: D102

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from lightning_explain.attribution.regions import EveryFeature, Partition
+from lightning_explain.attribution.settings import require_number
 from lightning_explain.attribution.target import Readout
 from lightning_explain.metrics.evaluation import Evaluation
 from lightning_explain.metrics.faithfulness.curves import CurveMetric
@@ -74,6 +75,7 @@ class Monotonicity(CurveMetric):
         **kwargs: Any,
     ) -> None:
         super().__init__(steps, partition, fill, **kwargs)
+        require_number("tolerance", tolerance)
         if tolerance < 0:
             raise ValueError(f"tolerance must not be negative, got {tolerance}.")
         self.share, self.tolerance = share, tolerance

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from lightning_explain.attribution.regions import Grid, Partition
+from lightning_explain.attribution.regions import Grid, Partition, require_partition
 from lightning_explain.attribution.removal import left
+from lightning_explain.attribution.settings import require_integer
 from lightning_explain.metrics.evaluation import Evaluation
 from lightning_explain.metrics.faithfulness.confidence import holds_integers
 from lightning_explain.metrics.faithfulness.faithfulness_correlation import CorrelationMetric
@@ -70,8 +71,8 @@ class MonotonicityCorrelation(CorrelationMetric):
 
     def __init__(self, draws: int = 8, partition: Partition = Grid(), **kwargs: Any) -> None:  # noqa: B008  (frozen)
         super().__init__(**kwargs)
-        if draws < 1:
-            raise ValueError(f"draws must be at least 1, got {draws}.")
+        require_integer("draws", draws, 1)
+        require_partition(partition)
         self.draws, self.partition = draws, partition
 
     def missing(self, method: Method, space: Place, probe: ProbeSet) -> str | None:  # noqa: D102

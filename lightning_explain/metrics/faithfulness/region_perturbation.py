@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeAlias
 from torch import Tensor
 
 from lightning_explain.attribution.regions import Partition, Patches
-from lightning_explain.attribution.target import Readout
+from lightning_explain.attribution.settings import require_integer
 from lightning_explain.metrics.evaluation import Evaluation
 from lightning_explain.metrics.metric import METRICS, AttributionMetric
 from lightning_explain.metrics.perturbation import Course
@@ -40,7 +40,8 @@ class RegionPerturbation(AttributionMetric):
     """Area over the perturbation curve: the mean fall of the score while patches go, the most relevant first.
 
     In units of the score: for a classifier of the target's probability, then in [-1, 1]. Higher is better for
-    ``order="morf"``, lower for ``"lerf"``. Patches are ordered by their mean attribution.
+    ``order="morf"``, lower for ``"lerf"``. Patches are ordered by their mean attribution. The best that a map can have
+    is L / (L + 1) times the score, where L is the number of patches that go: another number for every sample.
 
     W. Samek et al.: Evaluating the Visualization of What a Deep Neural Network Has Learned. arXiv:1509.06321, 2017.
 
@@ -67,8 +68,7 @@ class RegionPerturbation(AttributionMetric):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if regions < 1:
-            raise ValueError(f"regions must be at least 1, got {regions}.")
+        require_integer("regions", regions, 1)
         if order not in ORDERS:
             raise ValueError(unknown("order", order, ORDERS))
         self.regions, self.order = regions, order
@@ -78,9 +78,6 @@ class RegionPerturbation(AttributionMetric):
     def higher_is_better(self) -> bool:  # type: ignore[override]
         """True if the most relevant go first."""
         return self.order == "morf"
-
-    def perfect(self, readout: Readout) -> float | None:  # noqa: D102
-        return 1.0 if readout == "probability" and self.order == "morf" else None
 
     def per_sample(self, evaluation: Evaluation) -> Tensor:  # noqa: D102
         course = evaluation.perturbations.one_by_one(self.course, self.regions)

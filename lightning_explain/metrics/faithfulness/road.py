@@ -10,6 +10,7 @@ from torch import Tensor
 
 from lightning_explain.attribution.place import Neuron, Place
 from lightning_explain.attribution.regions import EveryFeature, Partition
+from lightning_explain.attribution.settings import numbers
 from lightning_explain.attribution.target import Readout
 from lightning_explain.metrics.evaluation import Evaluation
 from lightning_explain.metrics.metric import METRICS, AttributionMetric
@@ -49,7 +50,9 @@ class ROAD(AttributionMetric):
         kwargs: For :class:`torchmetrics.Metric`.
 
     Raises:
-        ValueError: If a percentage is not between 0 and 100, or the order or the readout is unknown.
+        TypeError: If a setting is of the wrong kind.
+        ValueError: If a percentage is not between 0 and 100, all are below 1 as shares are, or the order or the readout
+            is unknown.
     """
 
     plot_upper_bound = 1.0
@@ -64,6 +67,9 @@ class ROAD(AttributionMetric):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        percentages = numbers("percentages", percentages)
+        if percentages and all(0 < percentage < 1 for percentage in percentages):
+            raise ValueError(f"ROAD takes percentages, not shares: 10 is a tenth. Got {percentages}.")
         if not percentages or not all(0 < percentage < 100 for percentage in percentages):
             raise ValueError(f"Expected percentages between 0 and 100, at least one, got {percentages}.")
         for what, given, known in (("order", order, ORDERS), ("readout", readout, SHOWN)):

@@ -11,7 +11,7 @@ from lightning_explain.metrics.correlation import pearson
 from lightning_explain.metrics.evaluation import Evaluation
 from lightning_explain.metrics.faithfulness.faithfulness_correlation import CorrelationMetric
 from lightning_explain.metrics.metric import METRICS
-from lightning_explain.metrics.perturbation import Subsets
+from lightning_explain.metrics.perturbation import Subsets, require_subsets
 
 SHARES = (0.05, 0.1, 0.2, 0.4, 0.8)
 
@@ -55,6 +55,7 @@ class SensitivityN(CorrelationMetric):
         kwargs: For :class:`torchmetrics.Metric`.
 
     Raises:
+        TypeError: If ``subsets`` are no :class:`~lightning_explain.metrics.perturbation.Subsets`.
         ValueError: If there are fewer.
     """
 
@@ -64,6 +65,7 @@ class SensitivityN(CorrelationMetric):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        require_subsets(subsets)
         least = 3 * len(subsets.shares)
         if subsets.count < least:
             raise ValueError(

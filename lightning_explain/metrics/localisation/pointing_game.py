@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from lightning_explain.attribution.settings import require_number
 from lightning_explain.metrics.localisation.region import ShareMetric, defined
 from lightning_explain.metrics.metric import METRICS
 from lightning_explain.precision import accurate
@@ -93,6 +94,7 @@ class PointingGame(ShareMetric):
 
     def __init__(self, tolerance: float = 0, enrichment: bool = False, artefact: bool = False, **kwargs: Any) -> None:
         super().__init__(enrichment, artefact, **kwargs)
+        require_number("tolerance", tolerance)
         if not tolerance >= 0:
             raise ValueError(f"The tolerance is a number of positions, at least 0, got {tolerance}.")
         self.tolerance = tolerance

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from lightning_explain.attribution.features import FeatureSpace
+from lightning_explain.attribution.settings import require_number
 from lightning_explain.inputs import is_continuous, leaves
 from lightning_explain.metrics.localisation.region import ShareMetric, defined
 from lightning_explain.metrics.localisation.relevance_rank import hits
@@ -70,6 +71,8 @@ class TopKIntersection(ShareMetric):
 
     def __init__(self, k: float = 0.02, enrichment: bool = False, artefact: bool = False, **kwargs: Any) -> None:
         super().__init__(enrichment, artefact, **kwargs)
+        if not isinstance(k, bool):
+            require_number("k", k)
         if isinstance(k, bool) or (k < 1 if isinstance(k, int) else not 0 < k <= 1):
             raise ValueError(f"k is a number of features (an integer from 1) or a share of them in (0, 1], got {k!r}.")
         self.k = k

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lightning_explain.attribution.settings import require_integer
 from lightning_explain.metrics.evaluation import Evaluation
 from lightning_explain.metrics.metric import METRICS, AttributionMetric
 from lightning_explain.precision import accurate
@@ -79,8 +80,7 @@ class EfficientMPRT(AttributionMetric):
 
     def __init__(self, bins: int = 100, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if bins < 2:
-            raise ValueError(f"bins must be at least 2, got {bins}.")
+        require_integer("bins", bins, 2)
         self.bins = bins
 
     def per_sample(self, evaluation: Evaluation) -> Tensor:  # noqa: D102

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from lightning_explain.attribution.methods import Method
 from lightning_explain.attribution.methods.noise_tunnel import SmoothGrad
+from lightning_explain.attribution.settings import require_integer, require_number
 from lightning_explain.metrics.metric import METRICS
 from lightning_explain.metrics.randomisation.cascade import ORDERS, CascadeMetric, Order
 from lightning_explain.metrics.robustness.noise import nothing_to_move
@@ -46,6 +47,8 @@ class SmoothMPRT(CascadeMetric):
         self, copies: int = 8, stdev: float = 0.1, order: Order = "bottom_up", seed: int = 0, **kwargs: Any
     ) -> None:
         super().__init__(seed, **kwargs)
+        require_integer("copies", copies)
+        require_number("stdev", stdev)
         if copies < 1 or stdev <= 0:
             raise ValueError(f"copies must be at least 1 and stdev positive, got {copies} and {stdev}.")
         if order not in ORDERS:

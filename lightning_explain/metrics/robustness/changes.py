@@ -19,6 +19,15 @@ def norm(point: Point) -> Tensor:
     return torch.stack([leaf.square().sum(dim=1) for leaf in flat]).sum(dim=0).sqrt()
 
 
+def absolute_sum(point: Point) -> Tensor:
+    """The sum of absolute values over all elements of all tensors, the 1-norm.
+
+    Returns:
+        Norms (n,), float64.
+    """
+    return torch.stack([accurate(leaf).reshape(len(leaf), -1).abs().sum(dim=1) for leaf in point]).sum(dim=0)
+
+
 def difference(changed: Point, original: Point) -> Point:
     """Tensor by tensor, changed - original.
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from lightning_explain.attribution.settings import require_integer, require_number
 from lightning_explain.inputs import Inputs, Point, column, is_continuous, leaves, rebuild
 from lightning_explain.metrics.robustness.changes import difference, elementwise_change, norm, relative_change
 from lightning_explain.precision import accurate
@@ -41,6 +42,8 @@ class Noise:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        require_integer("copies", self.copies)
+        require_number("radius", self.radius)
         if self.copies < 1 or self.radius <= 0:
             raise ValueError(f"copies must be at least 1 and radius positive, got {self.copies} and {self.radius}.")
 

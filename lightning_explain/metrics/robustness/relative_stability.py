@@ -11,6 +11,7 @@ from torch import Tensor
 
 from lightning_explain.attribution.place import Layer
 from lightning_explain.attribution.problem import Problem
+from lightning_explain.attribution.settings import require_number
 from lightning_explain.metrics.evaluation import Evaluation
 from lightning_explain.metrics.layers import ROOT, parameter_layers
 from lightning_explain.metrics.metric import METRICS
@@ -90,6 +91,7 @@ class RelativeStability(SensitivityMetric):
         self, copies: int = 3, radius: float = 0.1, seed: int = 0, eps_min: float = EPS_MIN, **kwargs: Any
     ) -> None:
         super().__init__(copies, radius, seed, **kwargs)
+        require_number("eps_min", eps_min)
         if eps_min <= 0:
             raise ValueError(f"eps_min must be positive, got {eps_min}.")
         self.eps_min = eps_min
