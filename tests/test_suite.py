@@ -14,6 +14,8 @@ from lightning_explain.attribution.budget import RowBudget
 from lightning_explain.attribution.engine import explain
 from lightning_explain.defaults import default_metrics
 from lightning_explain.metrics import (
+    ROAD,
+    SRG,
     CompletenessGap,
     DegenerateRate,
     Infidelity,
@@ -597,6 +599,31 @@ def test_a_region_metric_must_have_the_direction_of_the_mask():
 def test_a_metric_that_fits_no_method_is_refused(methods, metric, message):
     with pytest.raises(ValueError, match=message):
         suite_of(made(), methods, [metric])
+
+
+@pytest.mark.parametrize(
+    ("metric", "message"),
+    [
+        ("random_logit", "random_logit needs a model of 2 and more classes, this one has 1"),
+        ("road", r"this model has one; take ROAD\(readout='probability'\)"),
+    ],
+)
+def test_a_model_of_one_output_is_refused_before_the_training(metric, message):
+    """Not by an error at the first validation, nor by NaN at all of them."""
+    model = nn.Sequential(nn.Flatten(), nn.Linear(128, 1))
+    with pytest.raises(ValueError, match=message):
+        suite_of(model, ["saliency"], [metric], probe_of(target=0))
+    own = suite_of(model, ["saliency"], [ROAD(readout="probability")], probe_of(target=0))
+    assert own.run(model).scores("a")["a/saliency/road"].n == N
+
+
+def test_the_seed_reaches_random_fills():
+    model = made()
+    metrics = [SRG(fill="uniform"), ROAD(readout="probability"), "monotonicity_correlation"]
+    one, again, other = (suite_of(model, ["saliency"], metrics, seed=seed).run(model).scores("a") for seed in (0, 0, 1))
+    for name in ("a/saliency/srg", "a/saliency/road", "a/saliency/monotonicity_correlation"):
+        assert one[name].per_sample == again[name].per_sample
+        assert one[name].per_sample != other[name].per_sample
 
 
 def test_integer_inputs_alone_cannot_be_noisy():

@@ -118,7 +118,7 @@ class Perturbations:
     Args:
         problem: The problem, its place that of the attributions to be judged.
         readout: What the curves show: ``"probability"`` of the target, or the ``"raw"`` score.
-        seed: Where the random sets begin.
+        seed: Where the random sets, and the numbers of random fills, begin.
     """
 
     problem: Problem
@@ -157,8 +157,11 @@ class Perturbations:
 
         Returns:
             (count, R), boolean; at least one region in each set. A sample that has fewer regions than another may
-            have none of them; its score does not fall then.
+            have none of them; its score does not fall then. Drawn once for a problem.
         """
+        return self.problem.remembered(("taken", subsets, self.seed), lambda: self._taken(subsets))
+
+    def _taken(self, subsets: Subsets) -> Tensor:
         count = self.regions(subsets.partition).count
         drawn = torch.rand(subsets.count, count, generator=stream("removals", self.seed), dtype=torch.float32)
         rank = drawn.argsort(dim=1).argsort(dim=1)
@@ -172,8 +175,12 @@ class Perturbations:
         Returns:
             (n, count), in the explained score.
         """
-        regions = self.regions(subsets.partition)
-        return self.problem.value[:, None] - left_without(self.problem, regions, self.taken(subsets), fill)
+
+        def compute() -> Tensor:
+            regions, taken = self.regions(subsets.partition), self.taken(subsets)
+            return self.problem.value[:, None] - left_without(self.problem, regions, taken, fill, self.seed)
+
+        return self.problem.remembered(("drops", subsets, fill, self.seed), compute)
 
     def single_drops(self, partition: Partition, fill: str = "baseline") -> Tensor:
         """How much the score falls when each region alone is removed.
@@ -181,7 +188,12 @@ class Perturbations:
         Returns:
             (n, R), in the explained score.
         """
-        return self.problem.value[:, None] - left_without_each(self.problem, self.regions(partition), fill)
+
+        def compute() -> Tensor:
+            regions = self.regions(partition)
+            return self.problem.value[:, None] - left_without_each(self.problem, regions, fill, self.seed)
+
+        return self.problem.remembered(("single drops", partition, fill, self.seed), compute)
 
     def foretold(self, contributions: Tensor, subsets: Subsets) -> Tensor:
         """How much the score falls when each random set is removed, if the features' contributions add up.
@@ -222,7 +234,9 @@ class Perturbations:
             gone = rank[rows] < watched[rows, copy][:, None]
             return regions.spread(gone ^ course.insertion, rows)
 
-        found = left(shown, len(between), removed, course.fill) if between else scores.new_zeros(len(scores), 0)
+        found = (
+            left(shown, len(between), removed, course.fill, self.seed) if between else scores.new_zeros(len(scores), 0)
+        )
         columns = ends | dict(zip(between, found.unbind(dim=1), strict=True))
         return Curve(shares, torch.stack([columns[i] for i in same], dim=1))
 

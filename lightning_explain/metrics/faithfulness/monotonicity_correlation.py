@@ -41,11 +41,17 @@ def expected_change(perturbations: Perturbations, partition: Partition, draws: i
     ids, count = regions.ids.expand(problem.samples, -1), regions.count
 
     def compute() -> Tensor:
-        scores = left(problem, count * draws, lambda rows, copy: ids[rows] == (copy % count)[:, None], "uniform")
+        scores = left(
+            problem,
+            count * draws,
+            lambda rows, copy: ids[rows] == (copy % count)[:, None],
+            "uniform",
+            perturbations.seed,
+        )
         changes: Tensor = accurate(scores) - accurate(problem.value)[:, None]
         return changes.square().reshape(-1, draws, count).mean(dim=1)
 
-    return problem.remembered(("expected change", partition, draws), compute)
+    return problem.remembered(("expected change", partition, draws, perturbations.seed), compute)
 
 
 @METRICS.register("monotonicity_correlation")

@@ -95,6 +95,13 @@ class ROAD(AttributionMetric):
             return "the target is one number, not a class; take readout='probability'"
         return None
 
+    def check(self, problem: Problem) -> None:  # noqa: D102
+        if self.readout == "top" and not several_outputs(problem):
+            raise ValueError(
+                "road asks whether the target is still the highest output, and this model has one; take"
+                " ROAD(readout='probability')."
+            )
+
     def per_sample(self, evaluation: Evaluation) -> Tensor:  # noqa: D102
         if self.order == "difference":
             score = self._mean(evaluation, ascending=True) - self._mean(evaluation, ascending=False)
@@ -109,4 +116,13 @@ class ROAD(AttributionMetric):
 
 def _chooses(problem: Problem) -> bool:
     # A single output is always the highest.
-    return problem.target is not None and not isinstance(problem.place, Neuron) and problem.outputs.shape[1] > 1
+    return not isinstance(problem.place, Neuron) and several_outputs(problem)
+
+
+def several_outputs(problem: Problem) -> bool:
+    """Whether the target is one of several outputs.
+
+    Returns:
+        False for a model that gives one number.
+    """
+    return problem.target is not None and problem.outputs.ndim > 1 and problem.outputs.shape[1] > 1

@@ -129,6 +129,9 @@ class RandomLogit(AttributionMetric):
             return "the model gives one number for each sample, there is no other class"
         return None
 
+    def check(self, problem: Problem) -> None:  # noqa: D102
+        self._other(problem)
+
     def per_sample(self, evaluation: Evaluation) -> Tensor:  # noqa: D102
         problem = evaluation.problem
         other = evaluation.explain(replace(problem, target=self._other(problem)))
