@@ -11,6 +11,7 @@ from lightning_explain.attribution.settings import require_number
 from lightning_explain.metrics.evaluation import Evaluation
 from lightning_explain.metrics.metric import METRICS, AttributionMetric
 from lightning_explain.metrics.robustness.changes import absolute_sum
+from lightning_explain.metrics.shapes import require_alike
 from lightning_explain.precision import accurate
 
 if TYPE_CHECKING:
@@ -37,11 +38,15 @@ def completeness_gap(delta: Tensor, span: Tensor, size: Tensor, least: float = L
     Returns:
         Gaps (n,) >= 0; NaN where input and baseline have the same score, nearly.
 
+    Raises:
+        ValueError: If the shapes do not fit.
+
     Example:
         >>> delta, span = torch.tensor([0.5, 0.5]), torch.tensor([2.0, 1e-6])
         >>> completeness_gap(delta, span, size=torch.tensor([3.0, 3.0]))
         tensor([0.2500,    nan])
     """
+    require_alike("(n,)", delta=delta, span=span, size=size)
     return torch.where((span != 0) & (span.abs() >= least * size), delta.abs() / span.abs(), torch.nan)
 
 

@@ -11,6 +11,7 @@ from lightning_explain.attribution.fill import fill as find_fill
 from lightning_explain.attribution.regions import Grid, Partition, require_partition
 from lightning_explain.attribution.settings import require_number
 from lightning_explain.metrics.metric import METRICS, AttributionMetric
+from lightning_explain.metrics.shapes import require_alike
 from lightning_explain.precision import accurate
 
 if TYPE_CHECKING:
@@ -33,10 +34,14 @@ def non_sensitivity(magnitudes: Tensor, drops: Tensor, tolerance: float = 1e-5) 
     Returns:
         Shares (n,) in [0, 1], float64; NaN where a number is not finite.
 
+    Raises:
+        ValueError: If the shapes do not fit.
+
     Example:
         >>> non_sensitivity(torch.tensor([[2.0, 0.0, 0.0, 1.0]]), torch.tensor([[-1.0, 0.0, 0.5, 0.0]]))
         tensor([0.5000], dtype=torch.float64)
     """
+    require_alike("(n, R)", magnitudes=magnitudes, drops=drops)
     magnitudes, drops = accurate(magnitudes), accurate(drops)
     apart = _nothing(magnitudes, tolerance) ^ _nothing(drops, tolerance)
     finite = (torch.isfinite(magnitudes) & torch.isfinite(drops)).all(dim=1)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from lightning_explain.metrics.metric import METRICS, AttributionMetric
+from lightning_explain.metrics.shapes import require_alike
 
 if TYPE_CHECKING:
     from lightning_explain.metrics.evaluation import Evaluation
@@ -22,10 +23,14 @@ def is_degenerate(scores: Tensor) -> Tensor:
     Returns:
         1 or 0 for each map, (n,).
 
+    Raises:
+        ValueError: If the shapes do not fit.
+
     Example:
         >>> is_degenerate(torch.tensor([[0.0, 0.0], [2.0, 2.0], [1.0, torch.nan], [1.0, 2.0]]))
         tensor([1., 1., 1., 0.])
     """
+    require_alike("(n, D)", scores=scores)
     finite = torch.isfinite(scores).all(dim=1)
     constant = scores.amax(dim=1) == scores.amin(dim=1)
     return (~finite | constant).float()

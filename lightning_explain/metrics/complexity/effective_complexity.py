@@ -9,6 +9,7 @@ from torch import Tensor
 
 from lightning_explain.attribution.settings import require_number
 from lightning_explain.metrics.metric import METRICS, AttributionMetric
+from lightning_explain.metrics.shapes import require_alike
 from lightning_explain.precision import accurate
 
 if TYPE_CHECKING:
@@ -25,10 +26,14 @@ def effective_complexity(scores: Tensor, threshold: float = 0.01) -> Tensor:
     Returns:
         Numbers (n,) from 1 to D, float64; NaN for maps that are all zero or not finite.
 
+    Raises:
+        ValueError: If the shapes do not fit.
+
     Example:
         >>> effective_complexity(torch.tensor([[100.0, -2.0, 0.5, 0.0], [0.0, 0.0, 0.0, 0.0]]))
         tensor([2., nan], dtype=torch.float64)
     """
+    require_alike("(n, D)", scores=scores)
     magnitudes = accurate(scores).abs()
     largest = magnitudes.amax(dim=1, keepdim=True)
     number = (magnitudes > threshold * largest).sum(dim=1).double()

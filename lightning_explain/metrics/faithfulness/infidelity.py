@@ -11,6 +11,7 @@ from lightning_explain.attribution.target import Readout
 from lightning_explain.metrics.evaluation import Evaluation
 from lightning_explain.metrics.metric import METRICS, AttributionMetric
 from lightning_explain.metrics.perturbation import Subsets, require_subsets
+from lightning_explain.metrics.shapes import require_alike
 from lightning_explain.precision import accurate
 
 
@@ -30,6 +31,9 @@ def infidelity(foretold: Tensor, drops: Tensor, *, normalize: bool = True) -> Te
     Returns:
         Infidelities (n,) >= 0, float64; normalised, NaN where no removal changes the score.
 
+    Raises:
+        ValueError: If the shapes do not fit.
+
     Example:
         >>> drops = torch.tensor([[1.0, 2.0]])
         >>> float(infidelity(3 * drops, drops)), float(infidelity(-drops, drops))
@@ -37,6 +41,7 @@ def infidelity(foretold: Tensor, drops: Tensor, *, normalize: bool = True) -> Te
         >>> float(infidelity(3 * drops, drops, normalize=False))
         10.0
     """
+    require_alike("(n, removals)", foretold=foretold, drops=drops)
     foretold, drops = accurate(foretold), accurate(drops)
     if not normalize:
         return (foretold - drops).square().mean(dim=1)

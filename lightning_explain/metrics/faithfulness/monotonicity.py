@@ -13,6 +13,7 @@ from lightning_explain.attribution.target import Readout
 from lightning_explain.metrics.evaluation import Evaluation
 from lightning_explain.metrics.faithfulness.curves import CurveMetric
 from lightning_explain.metrics.metric import METRICS
+from lightning_explain.metrics.shapes import require_alike
 from lightning_explain.precision import accurate
 
 ROUNDING = 1e-6
@@ -28,10 +29,14 @@ def rising_steps(curve: Tensor, tolerance: float = ROUNDING) -> Tensor:
     Returns:
         Shares (n,) in [0, 1], float64; 1 for a curve that never falls, NaN where a value is not finite.
 
+    Raises:
+        ValueError: If the shapes do not fit.
+
     Example:
         >>> rising_steps(torch.tensor([[0.1, 0.2, 0.2, 0.7], [0.1, 0.4, 0.3, 0.7], [torch.nan, 0.4, 0.3, 0.7]]))
         tensor([1.0000, 0.6667,    nan], dtype=torch.float64)
     """
+    require_alike("(n, points)", curve=curve)
     values = accurate(curve)
     allowed = tolerance * values.abs().amax(dim=1, keepdim=True)
     share = (values.diff(dim=1) >= -allowed).double().mean(dim=1)

@@ -8,6 +8,7 @@ from lightning_explain.attribution.target import Readout
 from lightning_explain.metrics.evaluation import Evaluation
 from lightning_explain.metrics.faithfulness.curves import CurveMetric
 from lightning_explain.metrics.metric import METRICS
+from lightning_explain.metrics.shapes import require_alike
 
 
 def pixel_flipping(values: Tensor) -> Tensor:
@@ -21,11 +22,15 @@ def pixel_flipping(values: Tensor) -> Tensor:
     Returns:
         Means (n,), in units of the score; lower is better, NaN where a value is.
 
+    Raises:
+        ValueError: If the shapes do not fit.
+
     Example:
         >>> import torch
         >>> pixel_flipping(torch.tensor([[1.0, 0.5, 0.25, 0.0]]))
         tensor([0.2500])
     """
+    require_alike("(n, K + 1)", values=values)
     return values[:, 1:].mean(dim=1)
 
 

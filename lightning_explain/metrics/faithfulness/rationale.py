@@ -13,6 +13,7 @@ from lightning_explain.attribution.target import Readout
 from lightning_explain.metrics.evaluation import Evaluation
 from lightning_explain.metrics.metric import METRICS, AttributionMetric
 from lightning_explain.metrics.perturbation import Course
+from lightning_explain.metrics.shapes import require_alike
 from lightning_explain.precision import accurate
 
 SHARES = (0.01, 0.05, 0.1, 0.2, 0.5)
@@ -28,10 +29,15 @@ def mean_drop(value: Tensor, left: Tensor) -> Tensor:
     Returns:
         Drops (n,), float64; negative where the score rises.
 
+    Raises:
+        ValueError: If the shapes do not fit.
+
     Example:
         >>> float(mean_drop(Tensor([0.75]), Tensor([[0.5, 0.25, 0.0]])))
         0.5
     """
+    require_alike("(n, sizes)", left=left)
+    require_alike("(n,)", value=value, **{"left[:, 0]": left[:, 0]})
     return (accurate(value)[:, None] - accurate(left)).mean(dim=1)
 
 

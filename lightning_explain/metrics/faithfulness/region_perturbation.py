@@ -11,6 +11,7 @@ from lightning_explain.attribution.settings import require_integer
 from lightning_explain.metrics.evaluation import Evaluation
 from lightning_explain.metrics.metric import METRICS, AttributionMetric
 from lightning_explain.metrics.perturbation import Course
+from lightning_explain.metrics.shapes import require_alike
 from lightning_explain.registry import unknown
 
 Order: TypeAlias = Literal["morf", "lerf"]
@@ -27,11 +28,15 @@ def aopc(values: Tensor) -> Tensor:
     Returns:
         Mean falls (n,), in units of the score; NaN where a value is.
 
+    Raises:
+        ValueError: If the shapes do not fit.
+
     Example:
         >>> import torch
         >>> aopc(torch.tensor([[1.0, 0.5, 0.25, 0.25]]))
         tensor([0.5000])
     """
+    require_alike("(n, L + 1)", values=values)
     return (values[:, :1] - values).mean(dim=1)
 
 

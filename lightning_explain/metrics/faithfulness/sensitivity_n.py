@@ -12,6 +12,7 @@ from lightning_explain.metrics.evaluation import Evaluation
 from lightning_explain.metrics.faithfulness.faithfulness_correlation import CorrelationMetric
 from lightning_explain.metrics.metric import METRICS
 from lightning_explain.metrics.perturbation import Subsets, require_subsets
+from lightning_explain.metrics.shapes import require_alike
 
 SHARES = (0.05, 0.1, 0.2, 0.4, 0.8)
 
@@ -27,12 +28,16 @@ def sensitivity_n(foretold: Tensor, drops: Tensor, sizes: Tensor) -> Tensor:
     Returns:
         Means (n,) in [-1, 1], float64, over the sizes for which the correlation is defined; NaN if it is for none.
 
+    Raises:
+        ValueError: If the shapes do not fit.
+
     Example:
         >>> foretold = torch.tensor([[1.0, 2.0, 3.0, 10.0, 20.0, 30.0]])
         >>> drops = torch.tensor([[1.0, 2.0, 3.0, 6.0, 5.0, 4.0]])
         >>> sensitivity_n(foretold, drops, torch.tensor([1, 1, 1, 2, 2, 2]))
         tensor([0.], dtype=torch.float64)
     """
+    require_alike("(n, removals)", foretold=foretold, drops=drops)
     of_size = [sizes == size for size in sizes.unique()]
     return torch.stack([pearson(foretold[:, chosen], drops[:, chosen]) for chosen in of_size]).nanmean(dim=0)
 

@@ -8,6 +8,7 @@ from torch import Tensor
 from lightning_explain.metrics.localisation.region import RegionMetric, defined
 from lightning_explain.metrics.metric import METRICS
 from lightning_explain.metrics.ranks import average_ranks
+from lightning_explain.metrics.shapes import require_region
 from lightning_explain.precision import accurate
 
 
@@ -24,10 +25,15 @@ def localisation_auc(scores: Tensor, mask: Tensor) -> Tensor:
     Returns:
         Areas (n,) in [0, 1], float64; NaN where the region is empty or everything, or the map not finite.
 
+    Raises:
+        TypeError: If the region is not boolean.
+        ValueError: If the shapes do not fit.
+
     Example:
         >>> localisation_auc(torch.tensor([[4.0, 1.0, 2.0, 1.0]]), torch.tensor([[True, True, False, False]]))
         tensor([0.6250], dtype=torch.float64)
     """
+    require_region(scores, mask)
     ranks = average_ranks(accurate(scores))
     mask = mask.to(ranks.device)
     inside = mask.sum(dim=1).double()

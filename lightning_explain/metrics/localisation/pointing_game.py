@@ -11,6 +11,7 @@ from torch import Tensor
 from lightning_explain.attribution.settings import require_number
 from lightning_explain.metrics.localisation.region import ShareMetric, defined
 from lightning_explain.metrics.metric import METRICS
+from lightning_explain.metrics.shapes import require_region
 from lightning_explain.precision import accurate
 
 if TYPE_CHECKING:
@@ -30,11 +31,16 @@ def pointing_game(scores: Tensor, mask: Tensor) -> Tensor:
     Returns:
         Hits (n,) in [0, 1], float64, 0 or 1 without ties; NaN where the region is empty or the map not finite.
 
+    Raises:
+        TypeError: If the region is not boolean.
+        ValueError: If the shapes do not fit.
+
     Example:
         >>> scores = torch.tensor([[3.0, 1.0, 2.0], [2.0, 1.0, 2.0]])
         >>> pointing_game(scores, torch.tensor([[True, True, False]]).expand(2, 3))
         tensor([1.0000, 0.5000], dtype=torch.float64)
     """
+    require_region(scores, mask)
     scores = accurate(scores)
     mask = mask.to(scores.device)
     highest = scores == scores.amax(dim=1, keepdim=True)

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from lightning_explain.metrics.localisation.region import ShareMetric, defined
 from lightning_explain.metrics.metric import METRICS
+from lightning_explain.metrics.shapes import require_region
 from lightning_explain.precision import accurate
 
 
@@ -20,10 +21,15 @@ def relevance_mass(scores: Tensor, mask: Tensor) -> Tensor:
     Returns:
         Shares (n,) in [0, 1], float64; NaN where the region is empty, nothing is positive or the map is not finite.
 
+    Raises:
+        TypeError: If the region is not boolean.
+        ValueError: If the shapes do not fit.
+
     Example:
         >>> relevance_mass(torch.tensor([[3.0, -5.0, 1.0]]), torch.tensor([[True, True, False]]))
         tensor([0.7500], dtype=torch.float64)
     """
+    require_region(scores, mask)
     positive = accurate(scores).clamp(min=0)
     total = positive.sum(dim=1)
     share = (positive * mask.to(positive)).sum(dim=1) / total

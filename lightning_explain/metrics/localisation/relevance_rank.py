@@ -7,6 +7,7 @@ from torch import Tensor
 
 from lightning_explain.metrics.localisation.region import ShareMetric, defined
 from lightning_explain.metrics.metric import METRICS
+from lightning_explain.metrics.shapes import require_region
 from lightning_explain.precision import accurate
 
 
@@ -23,10 +24,15 @@ def relevance_rank(scores: Tensor, mask: Tensor) -> Tensor:
     Returns:
         Shares (n,) in [0, 1], float64; NaN where the region is empty or the map not finite.
 
+    Raises:
+        TypeError: If the region is not boolean.
+        ValueError: If the shapes do not fit.
+
     Example:
         >>> relevance_rank(torch.tensor([[3.0, 1.0, 2.0, 2.0]]), torch.tensor([[True, False, True, False]]))
         tensor([0.7500], dtype=torch.float64)
     """
+    require_region(scores, mask)
     size = mask.sum(dim=1)
     return torch.where(defined(scores, mask), hits(scores, mask, size) / size.clamp(min=1), torch.nan)
 

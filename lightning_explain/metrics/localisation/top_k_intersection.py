@@ -13,6 +13,7 @@ from lightning_explain.inputs import is_continuous, leaves
 from lightning_explain.metrics.localisation.region import ShareMetric, defined
 from lightning_explain.metrics.localisation.relevance_rank import hits
 from lightning_explain.metrics.metric import METRICS
+from lightning_explain.metrics.shapes import require_region
 
 if TYPE_CHECKING:
     from lightning_explain.attribution.methods import Method
@@ -36,12 +37,14 @@ def top_k_intersection(scores: Tensor, mask: Tensor, k: int) -> Tensor:
         Shares (n,) in [0, 1], float64; NaN where the region is empty or the map not finite.
 
     Raises:
-        ValueError: If there are no k features.
+        TypeError: If the region is not boolean.
+        ValueError: If there are no k features, or the shapes do not fit.
 
     Example:
         >>> top_k_intersection(torch.tensor([[4.0, 3.0, 2.0, 2.0]]), torch.tensor([[True, False, True, False]]), k=3)
         tensor([0.5000], dtype=torch.float64)
     """
+    require_region(scores, mask)
     if not 1 <= k <= scores.shape[1]:
         raise ValueError(f"k must be from 1 to the number of features, {scores.shape[1]}, got {k}.")
     number = torch.full((len(scores),), k, device=scores.device)

@@ -10,6 +10,7 @@ from torch import Tensor
 from lightning_explain.attribution.settings import require_integer
 from lightning_explain.metrics.evaluation import Evaluation
 from lightning_explain.metrics.metric import METRICS, AttributionMetric
+from lightning_explain.metrics.shapes import require_alike
 from lightning_explain.precision import accurate
 
 
@@ -23,10 +24,14 @@ def histogram_entropy(values: Tensor, bins: int = 100) -> Tensor:
     Returns:
         Entropies (n,) in [0, ln(bins)], float64: 0 where a row is constant, NaN where it is not finite.
 
+    Raises:
+        ValueError: If the shapes do not fit.
+
     Example:
         >>> histogram_entropy(torch.tensor([[0.0, 1.0, 2.0, 3.0], [0.0, 0.0, 0.0, 3.0], [5.0, 5.0, 5.0, 5.0]]), bins=2)
         tensor([0.6931, 0.5623, 0.0000], dtype=torch.float64)
     """
+    require_alike("(n, D)", values=values)
     values = accurate(values)
     least, span = values.amin(dim=1, keepdim=True), values.amax(dim=1, keepdim=True) - values.amin(dim=1, keepdim=True)
     share = torch.where(span > 0, (values - least) / span, 0.0)
@@ -47,10 +52,14 @@ def relative_rise(original: Tensor, randomised: Tensor) -> Tensor:
     Returns:
         (randomised - original) / original, (n,), from -1 up; NaN where the original is 0.
 
+    Raises:
+        ValueError: If the shapes do not fit.
+
     Example:
         >>> relative_rise(torch.tensor([2.0, 0.0]), torch.tensor([3.0, 1.0]))
         tensor([0.5000, nan])
     """
+    require_alike("(n,)", original=original, randomised=randomised)
     return torch.where(original > 0, (randomised - original) / original, torch.nan)
 
 

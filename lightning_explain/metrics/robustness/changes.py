@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from lightning_explain.inputs import Point
+from lightning_explain.metrics.shapes import require_points
 from lightning_explain.precision import accurate
 
 
@@ -33,7 +34,11 @@ def difference(changed: Point, original: Point) -> Point:
 
     Returns:
         Differences (n, ...) each.
+
+    Raises:
+        ValueError: If the shapes do not fit.
     """
+    require_points(changed, original)
     return tuple(a - b for a, b in zip(changed, original, strict=True))
 
 
@@ -42,6 +47,9 @@ def relative_change(changed: Point, original: Point) -> Tensor:
 
     Returns:
         Changes (n,) >= 0, float64; NaN where the original is all zero.
+
+    Raises:
+        ValueError: If the shapes do not fit.
 
     Example:
         >>> relative_change((torch.tensor([[3.0, 4.0]]),), (torch.tensor([[0.0, 4.0]]),))
@@ -67,10 +75,14 @@ def elementwise_change(changed: Point, original: Point, eps_min: float) -> Tenso
     Returns:
         Changes (n,) >= 0, float64; NaN where the original is all zero.
 
+    Raises:
+        ValueError: If the shapes do not fit.
+
     Example:
         >>> elementwise_change((torch.tensor([[1.5, 6.0]]),), (torch.tensor([[1.0, 5.0]]),), 0.5)
         tensor([0.2828], dtype=torch.float64)
     """
+    require_points(changed, original)
     pairs = [
         (accurate(a).reshape(len(a), -1), accurate(b).reshape(len(b), -1))
         for a, b in zip(changed, original, strict=True)

@@ -8,6 +8,7 @@ from lightning_explain.metrics.evaluation import Evaluation
 from lightning_explain.metrics.metric import METRICS
 from lightning_explain.metrics.robustness.noise import noisy_changes, worst
 from lightning_explain.metrics.robustness.sensitivity import SensitivityMetric
+from lightning_explain.metrics.shapes import require_alike
 
 
 def steepness(changes: Tensor, distances: Tensor) -> Tensor:
@@ -20,10 +21,15 @@ def steepness(changes: Tensor, distances: Tensor) -> Tensor:
     Returns:
         Ratios (n,) >= 0; NaN where no copy moved.
 
+    Raises:
+        ValueError: If the shapes do not fit.
+
     Example:
+        >>> import torch
         >>> steepness(torch.tensor([[1.0, 0.0], [6.0, 0.0]]), torch.tensor([[2.0, 0.0], [3.0, 0.0]]))
         tensor([2., nan])
     """
+    require_alike("(copies, n)", changes=changes, distances=distances)
     return worst(changes / distances, distances > 0)
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from lightning_explain.attribution.settings import require_integer, require_number
 from lightning_explain.inputs import Inputs, Point, column, is_continuous, leaves, rebuild
 from lightning_explain.metrics.robustness.changes import difference, elementwise_change, norm, relative_change
+from lightning_explain.metrics.shapes import require_alike
 from lightning_explain.precision import accurate
 from lightning_explain.randomness import stream
 
@@ -169,10 +170,14 @@ def worst(values: Tensor, counts: Tensor) -> Tensor:
     Returns:
         Values (n,); NaN where no copy counts, or one that does is NaN.
 
+    Raises:
+        ValueError: If the shapes do not fit.
+
     Example:
         >>> worst(torch.tensor([[1.0, 2.0], [9.0, torch.nan]]), torch.tensor([[True, True], [False, False]]))
         tensor([1., 2.])
     """
+    require_alike("(copies, n)", values=values, counts=counts)
     return values.masked_fill(~counts, -torch.inf).amax(dim=0).masked_fill(~counts.any(dim=0), torch.nan)
 
 

@@ -10,6 +10,7 @@ from torch import Tensor
 from lightning_explain.metrics.evaluation import Evaluation
 from lightning_explain.metrics.metric import METRICS, AttributionMetric
 from lightning_explain.metrics.robustness.noise import Noise, noisy_changes, nothing_to_move, worst
+from lightning_explain.metrics.shapes import require_alike
 
 if TYPE_CHECKING:
     from lightning_explain.attribution.methods import Method
@@ -27,10 +28,14 @@ def mean_of(values: Tensor, counts: Tensor) -> Tensor:
     Returns:
         Means (n,); NaN where no copy counts, or one that does is NaN.
 
+    Raises:
+        ValueError: If the shapes do not fit.
+
     Example:
         >>> mean_of(torch.tensor([[1.0, 2.0], [9.0, 5.0]]), torch.tensor([[True, False], [True, False]]))
         tensor([5., nan])
     """
+    require_alike("(copies, n)", values=values, counts=counts)
     return torch.where(counts, values, 0).sum(dim=0) / counts.sum(dim=0)
 
 
