@@ -13,7 +13,7 @@ from lightning_explain.attribution.fill import fill as find_fill
 from lightning_explain.attribution.problem import Problem
 from lightning_explain.attribution.regions import EveryFeature, Grid, Partition, Regions, require_partition
 from lightning_explain.attribution.removal import feature_space, left, left_without, left_without_each
-from lightning_explain.attribution.settings import numbers, require_integer, require_kind
+from lightning_explain.attribution.settings import numbers, require_integer
 from lightning_explain.attribution.target import Readout
 from lightning_explain.precision import accurate
 from lightning_explain.randomness import stream
@@ -253,15 +253,6 @@ class Perturbations:
         count = self.regions(course.partition).count
         last = count if most is None else min(most, count)
         return replace(course, shares=tuple(k / count for k in range(last + 1)))
-
-
-def require_subsets(given: object) -> None:
-    """Refuse what does not say which random sets are removed.
-
-    Raises:
-        TypeError: If it is something else, such as their number alone.
-    """
-    require_kind("subsets", given, Subsets, "Subsets(count=64)")
 
 
 def _shares(given: object) -> tuple[float, ...]:

@@ -78,6 +78,15 @@ class CompletenessGap(_Completeness):
     share of nearly nothing says nothing.
 
     M. Sundararajan, A. Taly, Q. Yan: Axiomatic Attribution for Deep Networks. arXiv:1703.01365, 2017.
+
+    Example:
+        >>> from lightning_explain import IntegratedGradients, ProbeSet, evaluate
+        >>> model = torch.nn.Sequential(torch.nn.Tanh(), torch.nn.Linear(3, 2, bias=False))
+        >>> model[1].weight.data = torch.tensor([[3.0, 1.0, -1.0], [0.0, 0.0, 0.0]])
+        >>> probe = ProbeSet.from_tensors(torch.tensor([[1.0, 2.0, 3.0], [3.0, 2.0, 1.0]]) / 4, target=0)
+        >>> explained = evaluate(model, probe, [IntegratedGradients(1)], [CompletenessGap()]).explained[0]
+        >>> round(explained.scores["completeness_gap"].mean, 3)
+        0.021
     """
 
     higher_is_better = False
@@ -102,6 +111,15 @@ class Completeness(_Completeness):
 
     Raises:
         ValueError: If the tolerance is negative.
+
+    Example:
+        >>> from lightning_explain import IntegratedGradients, ProbeSet, evaluate
+        >>> model = torch.nn.Sequential(torch.nn.Tanh(), torch.nn.Linear(3, 2, bias=False))
+        >>> model[1].weight.data = torch.tensor([[3.0, 1.0, -1.0], [0.0, 0.0, 0.0]])
+        >>> probe = ProbeSet.from_tensors(torch.tensor([[1.0, 2.0, 3.0], [3.0, 2.0, 1.0]]) / 4, target=0)
+        >>> explained = evaluate(model, probe, [IntegratedGradients(1)], [Completeness()]).explained[0]
+        >>> round(explained.scores["completeness"].mean, 3)
+        0.0
     """
 
     higher_is_better = True

@@ -112,6 +112,15 @@ class InputInvariance(AttributionMetric):
 
     Raises:
         ValueError: If nothing is shifted.
+
+    Example:
+        >>> from lightning_explain import ProbeSet, evaluate
+        >>> model = torch.nn.Sequential(torch.nn.Tanh(), torch.nn.Linear(3, 2, bias=False))
+        >>> model[1].weight.data = torch.tensor([[3.0, 1.0, -1.0], [0.0, 0.0, 0.0]])
+        >>> probe = ProbeSet.from_tensors(torch.tensor([[1.0, 2.0, 3.0], [3.0, 2.0, 1.0]]) / 4, target=0)
+        >>> explained = evaluate(model, probe, ["input_x_gradient"], [InputInvariance()]).explained[0]
+        >>> round(explained.scores["input_invariance"].mean, 3)
+        0.486
     """
 
     higher_is_better = False

@@ -70,6 +70,15 @@ class NonSensitivity(AttributionMetric):
 
     Raises:
         ValueError: If the tolerance is not in [0, 1).
+
+    Example:
+        >>> from lightning_explain import ProbeSet, evaluate
+        >>> model = torch.nn.Linear(3, 2, bias=False)
+        >>> model.weight.data = torch.tensor([[3.0, 1.0, -1.0], [0.0, 0.0, 0.0]])
+        >>> probe = ProbeSet.from_tensors(torch.tensor([[1.0, 2.0, 3.0], [3.0, 2.0, 1.0]]), target=0)
+        >>> explained = evaluate(model, probe, ["input_x_gradient"], [NonSensitivity()]).explained[0]
+        >>> round(explained.scores["non_sensitivity"].mean, 3)
+        0.0
     """
 
     higher_is_better = False

@@ -58,6 +58,15 @@ class Complexity(AttributionMetric):
     Args:
         normalize: Divide by ln D: in [0, 1], whatever the resolution.
         kwargs: For :class:`torchmetrics.Metric`.
+
+    Example:
+        >>> from lightning_explain import ProbeSet, evaluate
+        >>> model = torch.nn.Linear(3, 2, bias=False)
+        >>> model.weight.data = torch.tensor([[3.0, 1.0, -1.0], [0.0, 0.0, 0.0]])
+        >>> probe = ProbeSet.from_tensors(torch.tensor([[1.0, 2.0, 3.0], [3.0, 2.0, 1.0]]), target=0)
+        >>> explained = evaluate(model, probe, ["input_x_gradient"], [Complexity()]).explained[0]
+        >>> round(explained.scores["complexity"].mean, 3)
+        0.902
     """
 
     higher_is_better = False

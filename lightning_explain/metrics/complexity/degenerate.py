@@ -41,6 +41,15 @@ class DegenerateRate(AttributionMetric):
     """The share of maps that say nothing: NaN, all zero or constant. In [0, 1], should be 0; lower is better.
 
     Dead ReLUs, a saturated softmax, a detached graph or a wrong layer show up here.
+
+    Example:
+        >>> from lightning_explain import ProbeSet, evaluate
+        >>> model = torch.nn.Linear(3, 2, bias=False)
+        >>> model.weight.data = torch.tensor([[3.0, 1.0, -1.0], [0.0, 0.0, 0.0]])
+        >>> probe = ProbeSet.from_tensors(torch.tensor([[1.0, 2.0, 3.0], [0.0, 0.0, 0.0]]), target=0)
+        >>> explained = evaluate(model, probe, ["input_x_gradient"], [DegenerateRate()]).explained[0]
+        >>> round(explained.scores["degenerate_rate"].mean, 3)
+        0.5
     """
 
     higher_is_better = False

@@ -55,6 +55,15 @@ class EffectiveComplexity(AttributionMetric):
 
     Raises:
         ValueError: If the threshold is no such share.
+
+    Example:
+        >>> from lightning_explain import ProbeSet, evaluate
+        >>> model = torch.nn.Linear(3, 2, bias=False)
+        >>> model.weight.data = torch.tensor([[3.0, 1.0, -1.0], [0.0, 0.0, 0.0]])
+        >>> probe = ProbeSet.from_tensors(torch.tensor([[1.0, 2.0, 3.0], [3.0, 2.0, 1.0]]), target=0)
+        >>> explained = evaluate(model, probe, ["input_x_gradient"], [EffectiveComplexity(threshold=0.5)]).explained[0]
+        >>> round(explained.scores["effective_complexity"].mean, 3)
+        0.667
     """
 
     higher_is_better = False

@@ -52,6 +52,15 @@ class Sparseness(AttributionMetric):
     has to be read; it says nothing of whether the map is right.
 
     P. Chalasani et al.: Concise Explanations of Neural Networks using Adversarial Training. arXiv:1810.06583, 2020.
+
+    Example:
+        >>> from lightning_explain import ProbeSet, evaluate
+        >>> model = torch.nn.Linear(3, 2, bias=False)
+        >>> model.weight.data = torch.tensor([[3.0, 1.0, -1.0], [0.0, 0.0, 0.0]])
+        >>> probe = ProbeSet.from_tensors(torch.tensor([[1.0, 2.0, 3.0], [3.0, 2.0, 1.0]]), target=0)
+        >>> explained = evaluate(model, probe, ["input_x_gradient"], [Sparseness()]).explained[0]
+        >>> round(explained.scores["sparseness"].mean, 3)
+        0.264
     """
 
     higher_is_better = True

@@ -144,6 +144,15 @@ class AverageDrop(ShownMetric):
 
     Args:
         kwargs: For :class:`torchmetrics.Metric`.
+
+    Example:
+        >>> from lightning_explain import ProbeSet, evaluate
+        >>> model = torch.nn.Linear(3, 2, bias=False)
+        >>> model.weight.data = torch.tensor([[3.0, 1.0, -1.0], [0.0, 0.0, 0.0]])
+        >>> probe = ProbeSet.from_tensors(torch.tensor([[1.0, 2.0, 3.0], [3.0, 2.0, 1.0]]), target=0)
+        >>> explained = evaluate(model, probe, ["input_x_gradient"], [AverageDrop()]).explained[0]
+        >>> round(explained.scores["average_drop"].mean, 3)
+        0.0
     """
 
     higher_is_better = False
@@ -166,6 +175,15 @@ class IncreaseInConfidence(ShownMetric):
 
     Args:
         kwargs: For :class:`torchmetrics.Metric`.
+
+    Example:
+        >>> from lightning_explain import ProbeSet, evaluate
+        >>> model = torch.nn.Linear(3, 2, bias=False)
+        >>> model.weight.data = torch.tensor([[3.0, 1.0, -1.0], [0.0, 0.0, 0.0]])
+        >>> probe = ProbeSet.from_tensors(torch.tensor([[1.0, 2.0, 3.0], [3.0, 2.0, 1.0]]), target=0)
+        >>> explained = evaluate(model, probe, ["input_x_gradient"], [IncreaseInConfidence()]).explained[0]
+        >>> round(explained.scores["increase_in_confidence"].mean, 3)
+        0.5
     """
 
     higher_is_better = True

@@ -7,10 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lightning_explain.attribution.settings import require_kind
 from lightning_explain.attribution.target import Readout
 from lightning_explain.metrics.evaluation import Evaluation
 from lightning_explain.metrics.metric import METRICS, AttributionMetric
-from lightning_explain.metrics.perturbation import Subsets, require_subsets
+from lightning_explain.metrics.perturbation import Subsets
 from lightning_explain.metrics.shapes import require_alike
 from lightning_explain.precision import accurate
 
@@ -67,6 +68,15 @@ class Infidelity(AttributionMetric):
 
     Raises:
         TypeError: If ``subsets`` are no :class:`~lightning_explain.metrics.perturbation.Subsets`.
+
+    Example:
+        >>> from lightning_explain import ProbeSet, evaluate
+        >>> model = torch.nn.Linear(3, 2, bias=False)
+        >>> model.weight.data = torch.tensor([[3.0, 1.0, -1.0], [0.0, 0.0, 0.0]])
+        >>> probe = ProbeSet.from_tensors(torch.tensor([[1.0, 2.0, 3.0], [3.0, 2.0, 1.0]]), target=0)
+        >>> explained = evaluate(model, probe, ["input_x_gradient"], [Infidelity()]).explained[0]
+        >>> round(explained.scores["infidelity"].mean, 3)
+        0.0
     """
 
     higher_is_better = False
@@ -81,7 +91,7 @@ class Infidelity(AttributionMetric):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        require_subsets(subsets)
+        require_kind("subsets", subsets, Subsets, "Subsets(count=64)")
         self.normalize, self.subsets = normalize, subsets
 
     def perfect(self, readout: Readout) -> float | None:  # noqa: D102

@@ -59,6 +59,16 @@ class IROF(AttributionMetric):
 
     Raises:
         ImportError: If there is no scikit-image, and no other partition.
+
+    Example:
+        >>> from lightning_explain import ProbeSet, evaluate
+        >>> from lightning_explain.attribution.regions import Grid
+        >>> model = torch.nn.Linear(3, 2, bias=False)
+        >>> model.weight.data = torch.tensor([[3.0, 1.0, -1.0], [0.0, 0.0, 0.0]])
+        >>> probe = ProbeSet.from_tensors(torch.tensor([[1.0, 2.0, 3.0], [3.0, 2.0, 1.0]]), target=0)
+        >>> explained = evaluate(model, probe, ["input_x_gradient"], [IROF(Grid())]).explained[0]
+        >>> round(explained.scores["irof"].mean, 3)
+        0.518
     """
 
     higher_is_better = True

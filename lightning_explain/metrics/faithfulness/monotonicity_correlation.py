@@ -73,6 +73,15 @@ class MonotonicityCorrelation(CorrelationMetric):
 
     Raises:
         ValueError: If ``draws`` is less.
+
+    Example:
+        >>> from lightning_explain import ProbeSet, evaluate
+        >>> model = torch.nn.Linear(3, 2, bias=False)
+        >>> model.weight.data = torch.tensor([[3.0, 1.0, -1.0], [0.0, 0.0, 0.0]])
+        >>> probe = ProbeSet.from_tensors(torch.tensor([[1.0, 2.0, 3.0], [3.0, 2.0, 1.0]]), target=0)
+        >>> explained = evaluate(model, probe, ["input_x_gradient"], [MonotonicityCorrelation()]).explained[0]
+        >>> round(explained.scores["monotonicity_correlation"].mean, 3)
+        0.683
     """
 
     def __init__(self, draws: int = 8, partition: Partition = Grid(), **kwargs: Any) -> None:  # noqa: B008  (frozen)

@@ -46,6 +46,16 @@ class PixelFlipping(CurveMetric):
 
     Args:
         steps: See :class:`~lightning_explain.metrics.faithfulness.curves.CurveMetric`, as for the other arguments.
+
+    Example:
+        >>> import torch
+        >>> from lightning_explain import ProbeSet, evaluate
+        >>> model = torch.nn.Linear(3, 2, bias=False)
+        >>> model.weight.data = torch.tensor([[3.0, 1.0, -1.0], [0.0, 0.0, 0.0]])
+        >>> probe = ProbeSet.from_tensors(torch.tensor([[1.0, 2.0, 3.0], [3.0, 2.0, 1.0]]), target=0)
+        >>> explained = evaluate(model, probe, ["input_x_gradient"], [PixelFlipping()]).explained[0]
+        >>> round(explained.scores["pixel_flipping"].mean, 3)
+        0.386
     """
 
     higher_is_better = False

@@ -94,6 +94,16 @@ class Comprehensiveness(RationaleMetric):
 
     Args:
         shares: See :class:`RationaleMetric`, as for the other arguments.
+
+    Example:
+        >>> import torch
+        >>> from lightning_explain import ProbeSet, evaluate
+        >>> model = torch.nn.Linear(3, 2, bias=False)
+        >>> model.weight.data = torch.tensor([[3.0, 1.0, -1.0], [0.0, 0.0, 0.0]])
+        >>> probe = ProbeSet.from_tensors(torch.tensor([[1.0, 2.0, 3.0], [3.0, 2.0, 1.0]]), target=0)
+        >>> explained = evaluate(model, probe, ["input_x_gradient"], [Comprehensiveness()]).explained[0]
+        >>> round(explained.scores["comprehensiveness"].mean, 3)
+        0.509
     """
 
     higher_is_better = True
@@ -118,6 +128,16 @@ class Sufficiency(RationaleMetric):
 
     Args:
         shares: See :class:`RationaleMetric`, as for the other arguments.
+
+    Example:
+        >>> import torch
+        >>> from lightning_explain import ProbeSet, evaluate
+        >>> model = torch.nn.Linear(3, 2, bias=False)
+        >>> model.weight.data = torch.tensor([[3.0, 1.0, -1.0], [0.0, 0.0, 0.0]])
+        >>> probe = ProbeSet.from_tensors(torch.tensor([[1.0, 2.0, 3.0], [3.0, 2.0, 1.0]]), target=0)
+        >>> explained = evaluate(model, probe, ["input_x_gradient"], [Sufficiency()]).explained[0]
+        >>> round(explained.scores["sufficiency"].mean, 3)
+        -0.04
     """
 
     higher_is_better = False

@@ -60,6 +60,17 @@ class RegionPerturbation(AttributionMetric):
 
     Raises:
         ValueError: If there is no region, or the order is unknown.
+
+    Example:
+        >>> import torch
+        >>> from lightning_explain import ProbeSet, evaluate
+        >>> model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(16, 2, bias=False))
+        >>> model[1].weight.data = torch.stack([torch.arange(16.0), torch.arange(16.0).flip(0)]) / 16
+        >>> probe = ProbeSet.from_tensors(torch.ones(2, 1, 4, 4), target=0)
+        >>> metric = RegionPerturbation(partition=Patches(2))
+        >>> explained = evaluate(model, probe, ["input_x_gradient"], [metric]).explained[0]
+        >>> round(explained.scores["region_perturbation"].mean, 3)
+        0.266
     """
 
     yardstick = True

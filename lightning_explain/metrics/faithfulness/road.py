@@ -53,6 +53,15 @@ class ROAD(AttributionMetric):
         TypeError: If a setting is of the wrong kind.
         ValueError: If a percentage is not between 0 and 100, all are below 1 as shares are, or the order or the readout
             is unknown.
+
+    Example:
+        >>> from lightning_explain import ProbeSet, evaluate
+        >>> model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(16, 2, bias=False))
+        >>> model[1].weight.data = torch.stack([torch.arange(16.0), torch.arange(16.0).flip(0)]) / 16
+        >>> probe = ProbeSet.from_tensors(torch.ones(2, 1, 4, 4), target=0)
+        >>> explained = evaluate(model, probe, ["input_x_gradient"], [ROAD(readout="probability")]).explained[0]
+        >>> round(explained.scores["road"].mean, 3)
+        0.5
     """
 
     plot_upper_bound = 1.0

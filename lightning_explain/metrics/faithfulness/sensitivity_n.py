@@ -7,11 +7,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lightning_explain.attribution.settings import require_kind
 from lightning_explain.metrics.correlation import pearson
 from lightning_explain.metrics.evaluation import Evaluation
 from lightning_explain.metrics.faithfulness.faithfulness_correlation import CorrelationMetric
 from lightning_explain.metrics.metric import METRICS
-from lightning_explain.metrics.perturbation import Subsets, require_subsets
+from lightning_explain.metrics.perturbation import Subsets
 from lightning_explain.metrics.shapes import require_alike
 
 SHARES = (0.05, 0.1, 0.2, 0.4, 0.8)
@@ -62,6 +63,16 @@ class SensitivityN(CorrelationMetric):
     Raises:
         TypeError: If ``subsets`` are no :class:`~lightning_explain.metrics.perturbation.Subsets`.
         ValueError: If there are fewer.
+
+    Example:
+        >>> from lightning_explain import ProbeSet, evaluate
+        >>> model = torch.nn.Linear(3, 2, bias=False)
+        >>> model.weight.data = torch.tensor([[3.0, 1.0, -1.0], [0.0, 0.0, 0.0]])
+        >>> probe = ProbeSet.from_tensors(torch.tensor([[1.0, 2.0, 3.0], [3.0, 2.0, 1.0]]), target=0)
+        >>> metric = SensitivityN(Subsets(count=12, shares=(0.4, 0.7)))
+        >>> explained = evaluate(model, probe, ["input_x_gradient"], [metric]).explained[0]
+        >>> round(explained.scores["sensitivity_n"].mean, 3)
+        1.0
     """
 
     def __init__(
@@ -70,7 +81,7 @@ class SensitivityN(CorrelationMetric):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        require_subsets(subsets)
+        require_kind("subsets", subsets, Subsets, "Subsets(count=64)")
         least = 3 * len(subsets.shares)
         if subsets.count < least:
             raise ValueError(

@@ -55,6 +55,16 @@ class LocalisationAUC(RegionMetric):
     Args:
         artefact: Whether the region is an artefact: then lower is better.
         kwargs: For :class:`torchmetrics.Metric`.
+
+    Example:
+        >>> from lightning_explain import ProbeSet, evaluate
+        >>> model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(16, 2, bias=False))
+        >>> model[1].weight.data = torch.stack([torch.arange(16.0), torch.arange(16.0).flip(0)]) / 16
+        >>> mask = torch.arange(16).view(1, 4, 4).expand(2, 4, 4) >= 12
+        >>> probe = ProbeSet.from_tensors(torch.ones(2, 1, 4, 4), target=0, mask=mask)
+        >>> explained = evaluate(model, probe, ["input_x_gradient"], [LocalisationAUC()]).explained[0]
+        >>> round(explained.scores["localisation_auc"].mean, 3)
+        1.0
     """
 
     plot_upper_bound = 1.0

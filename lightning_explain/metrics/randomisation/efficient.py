@@ -81,6 +81,15 @@ class EfficientMPRT(AttributionMetric):
 
     Raises:
         ValueError: If ``bins`` is less than 2.
+
+    Example:
+        >>> from lightning_explain import ProbeSet, evaluate
+        >>> model = torch.nn.Sequential(torch.nn.Tanh(), torch.nn.Linear(3, 2, bias=False))
+        >>> model[1].weight.data = torch.tensor([[3.0, 1.0, -1.0], [0.0, 0.0, 0.0]])
+        >>> probe = ProbeSet.from_tensors(torch.tensor([[1.0, 2.0, 3.0], [3.0, 2.0, 1.0]]) / 4, target=0)
+        >>> explained = evaluate(model, probe, ["input_x_gradient"], [EfficientMPRT(bins=4)]).explained[0]
+        >>> round(explained.scores["efficient_mprt"].mean, 3)
+        -0.421
     """
 
     higher_is_better = True

@@ -117,6 +117,15 @@ class RandomLogit(AttributionMetric):
     Args:
         seed: Where the random classes begin; they are the same at every validation, as long as the target is.
         kwargs: For :class:`torchmetrics.Metric`.
+
+    Example:
+        >>> from lightning_explain import ProbeSet, evaluate
+        >>> model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Tanh(), torch.nn.Linear(16, 2, bias=False))
+        >>> model[2].weight.data = torch.stack([torch.arange(16.0), torch.arange(16.0).flip(0)]) / 16
+        >>> probe = ProbeSet.from_tensors(torch.arange(32.0).view(2, 1, 4, 4) / 32, target=0)
+        >>> explained = evaluate(model, probe, ["input_x_gradient"], [RandomLogit()]).explained[0]
+        >>> round(explained.scores["random_logit"].mean, 3)
+        -0.558
     """
 
     higher_is_better = False

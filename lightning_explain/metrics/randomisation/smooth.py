@@ -41,6 +41,16 @@ class SmoothMPRT(CascadeMetric):
 
     Raises:
         ValueError: If ``copies`` is less than 1, ``stdev`` is not positive, or the order is unknown.
+
+    Example:
+        >>> import torch
+        >>> from lightning_explain import ProbeSet, evaluate
+        >>> model = torch.nn.Sequential(torch.nn.Tanh(), torch.nn.Linear(3, 2, bias=False))
+        >>> model[1].weight.data = torch.tensor([[3.0, 1.0, -1.0], [0.0, 0.0, 0.0]])
+        >>> probe = ProbeSet.from_tensors(torch.tensor([[1.0, 2.0, 3.0], [3.0, 2.0, 1.0]]) / 4, target=0)
+        >>> explained = evaluate(model, probe, ["input_x_gradient"], [SmoothMPRT()]).explained[0]
+        >>> round(explained.scores["smooth_mprt"].mean, 3)
+        -0.25
     """
 
     def __init__(

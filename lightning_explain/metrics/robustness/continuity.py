@@ -71,6 +71,15 @@ class Continuity(AttributionMetric):
 
     Raises:
         ValueError: If there are no distances, or one is 0, or ``along`` is not negative.
+
+    Example:
+        >>> from lightning_explain import ProbeSet, evaluate
+        >>> model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Tanh(), torch.nn.Linear(16, 2, bias=False))
+        >>> model[2].weight.data = torch.stack([torch.arange(16.0), torch.arange(16.0).flip(0)]) / 16
+        >>> probe = ProbeSet.from_tensors(torch.arange(32.0).view(2, 1, 4, 4) / 32, target=0)
+        >>> explained = evaluate(model, probe, ["input_x_gradient"], [Continuity()]).explained[0]
+        >>> round(explained.scores["continuity"].mean, 3)
+        1.224
     """
 
     higher_is_better = False

@@ -47,6 +47,16 @@ class LocalLipschitz(SensitivityMetric):
 
     Args:
         copies: See :class:`SensitivityMetric`, as for the other arguments.
+
+    Example:
+        >>> import torch
+        >>> from lightning_explain import ProbeSet, evaluate
+        >>> model = torch.nn.Sequential(torch.nn.Tanh(), torch.nn.Linear(3, 2, bias=False))
+        >>> model[1].weight.data = torch.tensor([[3.0, 1.0, -1.0], [0.0, 0.0, 0.0]])
+        >>> probe = ProbeSet.from_tensors(torch.tensor([[1.0, 2.0, 3.0], [3.0, 2.0, 1.0]]) / 4, target=0)
+        >>> explained = evaluate(model, probe, ["input_x_gradient"], [LocalLipschitz()]).explained[0]
+        >>> round(explained.scores["local_lipschitz"].mean, 3)
+        0.953
     """
 
     def per_sample(self, evaluation: Evaluation) -> Tensor:  # noqa: D102

@@ -125,6 +125,15 @@ class RelativeInputStability(RelativeStability):
 
     Args:
         copies: See :class:`RelativeStability`, as for the other arguments.
+
+    Example:
+        >>> from lightning_explain import ProbeSet, evaluate
+        >>> model = torch.nn.Sequential(torch.nn.Tanh(), torch.nn.Linear(3, 2, bias=False))
+        >>> model[1].weight.data = torch.tensor([[3.0, 1.0, -1.0], [0.0, 0.0, 0.0]])
+        >>> probe = ProbeSet.from_tensors(torch.tensor([[1.0, 2.0, 3.0], [3.0, 2.0, 1.0]]) / 4, target=0)
+        >>> explained = evaluate(model, probe, ["input_x_gradient"], [RelativeInputStability()]).explained[0]
+        >>> round(explained.scores["relative_input_stability"].mean, 3)
+        0.75
     """
 
     def divisors(self, evaluation: Evaluation) -> Tensor:  # noqa: D102
@@ -145,6 +154,15 @@ class RelativeOutputStability(RelativeStability):
 
     Args:
         copies: See :class:`RelativeStability`, as for the other arguments.
+
+    Example:
+        >>> from lightning_explain import ProbeSet, evaluate
+        >>> model = torch.nn.Sequential(torch.nn.Tanh(), torch.nn.Linear(3, 2, bias=False))
+        >>> model[1].weight.data = torch.tensor([[3.0, 1.0, -1.0], [0.0, 0.0, 0.0]])
+        >>> probe = ProbeSet.from_tensors(torch.tensor([[1.0, 2.0, 3.0], [3.0, 2.0, 1.0]]) / 4, target=0)
+        >>> explained = evaluate(model, probe, ["input_x_gradient"], [RelativeOutputStability()]).explained[0]
+        >>> round(explained.scores["relative_output_stability"].mean, 3)
+        2.812
     """
 
     def divisors(self, evaluation: Evaluation) -> Tensor:  # noqa: D102
@@ -171,6 +189,15 @@ class RelativeRepresentationStability(RelativeStability):
         seed: See there.
         eps_min: See there.
         kwargs: For :class:`torchmetrics.Metric`.
+
+    Example:
+        >>> from lightning_explain import ProbeSet, evaluate
+        >>> model = torch.nn.Sequential(torch.nn.Tanh(), torch.nn.Linear(3, 2, bias=False))
+        >>> model[1].weight.data = torch.tensor([[3.0, 1.0, -1.0], [0.0, 0.0, 0.0]])
+        >>> probe = ProbeSet.from_tensors(torch.tensor([[1.0, 2.0, 3.0], [3.0, 2.0, 1.0]]) / 4, target=0)
+        >>> explained = evaluate(model, probe, ["input_x_gradient"], [RelativeRepresentationStability()]).explained[0]
+        >>> round(explained.scores["relative_representation_stability"].mean, 3)
+        0.821
     """
 
     def __init__(
