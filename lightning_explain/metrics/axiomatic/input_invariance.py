@@ -134,8 +134,12 @@ class InputInvariance(AttributionMetric):
         self.shift = shift
 
     def missing(self, method: Method, space: Place, probe: ProbeSet) -> str | None:  # noqa: D102
-        floating = any(is_continuous(leaf) for leaf in leaves(probe.inputs))
-        return None if floating else "the probe set has integer inputs alone, which cannot be shifted"
+        floating = [leaf for leaf in leaves(probe.inputs) if is_continuous(leaf)]
+        if not floating:
+            return "the probe set has integer inputs alone, which cannot be shifted"
+        if all(leaf[0].numel() < 2 for leaf in floating):
+            return "every input of the probe set is one number, which has no spread of its own to measure shifts in"
+        return None
 
     def per_sample(self, evaluation: Evaluation) -> Tensor:  # noqa: D102
         problem = evaluation.problem

@@ -187,8 +187,12 @@ def nothing_to_move(probe: ProbeSet) -> str | None:
     Returns:
         The reason, or None if it can.
     """
-    noisy = any(is_continuous(leaf) for leaf in leaves(probe.inputs))
-    return None if noisy else "the probe set has integer inputs alone, to which no noise can be added"
+    continuous = [leaf for leaf in leaves(probe.inputs) if is_continuous(leaf)]
+    if not continuous:
+        return "the probe set has integer inputs alone, to which no noise can be added"
+    if all(leaf[0].numel() < 2 for leaf in continuous):
+        return "every input of the probe set is one number, which has no spread of its own to measure noise in"
+    return None
 
 
 def _noisy(leaf: Tensor, radius: Tensor, generator: torch.Generator) -> Tensor:

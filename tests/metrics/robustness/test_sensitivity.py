@@ -6,7 +6,7 @@ from torch import nn
 from lightning_explain import GradCAM, Input, Layer, Neuron, Occlusion, ProbeSet, Saliency, SmoothGrad, explain
 from lightning_explain.attribution.budget import RowBudget
 from lightning_explain.inputs import leaves
-from lightning_explain.metrics import AverageSensitivity, MaxSensitivity
+from lightning_explain.metrics import AverageSensitivity, InputInvariance, MaxSensitivity
 from lightning_explain.metrics.robustness.changes import relative_change
 from lightning_explain.metrics.robustness.noise import Noise, noisy_copies
 
@@ -197,6 +197,15 @@ def test_integer_inputs_cannot_be_moved():
     assert "no noise can be added" in MaxSensitivity().missing(Occlusion(), Input(), tokens)
     both = ProbeSet.from_tensors((torch.randint(0, 9, (3, 5)), torch.randn(3, 2)), target=0)
     assert MaxSensitivity().missing(Occlusion(), Input(), both) is None
+
+
+def test_single_numbers_have_no_unit():
+    numbers = {"age": torch.randn(3), "size": torch.randn(3, 1)}
+    for metric in (MaxSensitivity(), InputInvariance()):
+        reason = metric.missing(Saliency(), Input(), ProbeSet.from_tensors(numbers, target=0))
+        assert "every input of the probe set is one number, which has no spread of its own" in reason
+        beside = ProbeSet.from_tensors(numbers | {"row": torch.randn(3, 2)}, target=0)
+        assert metric.missing(Saliency(), Input(), beside) is None
 
 
 @pytest.mark.parametrize(("copies", "radius"), [(0, 0.1), (4, 0.0), (4, -1.0)])
