@@ -89,6 +89,8 @@ class Suite:
         self._random_maps.clear()  # they belong to one architecture
         self._require_different_places()
         self._require_use()
+        for metric in self._metrics:
+            metric.check(problem)
 
     def score_names(self, prefix: str, *, per_class: bool = False) -> tuple[str, ...]:
         """The full names of all scores that will exist.

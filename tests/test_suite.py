@@ -14,6 +14,8 @@ from lightning_explain.attribution.budget import RowBudget
 from lightning_explain.attribution.engine import explain
 from lightning_explain.defaults import default_metrics
 from lightning_explain.metrics import (
+    ROAD,
+    SRG,
     CompletenessGap,
     DegenerateRate,
     Infidelity,
@@ -23,7 +25,6 @@ from lightning_explain.metrics import (
 )
 from lightning_explain.metrics.localisation.region import RegionMetric
 from lightning_explain.metrics.randomisation.parameters import randomised
-from lightning_explain.metrics.robustness.sensitivity import SensitivityMetric
 from lightning_explain.suite import Suite
 
 N = 5
@@ -602,6 +603,31 @@ def test_a_metric_that_fits_no_method_is_refused(methods, metric, message):
         suite_of(made(), methods, [metric])
 
 
+@pytest.mark.parametrize(
+    ("metric", "message"),
+    [
+        ("random_logit", "random_logit needs a model of 2 and more classes, this one has 1"),
+        ("road", r"this model has one; take ROAD\(readout='probability'\)"),
+    ],
+)
+def test_a_model_of_one_output_is_refused_before_the_training(metric, message):
+    """Not by an error at the first validation, nor by NaN at all of them."""
+    model = nn.Sequential(nn.Flatten(), nn.Linear(128, 1))
+    with pytest.raises(ValueError, match=message):
+        suite_of(model, ["saliency"], [metric], probe_of(target=0))
+    own = suite_of(model, ["saliency"], [ROAD(readout="probability")], probe_of(target=0))
+    assert own.run(model).scores("a")["a/saliency/road"].n == N
+
+
+def test_the_seed_reaches_random_fills():
+    model = made()
+    metrics = [SRG(fill="uniform"), ROAD(readout="probability"), "monotonicity_correlation"]
+    one, again, other = (suite_of(model, ["saliency"], metrics, seed=seed).run(model).scores("a") for seed in (0, 0, 1))
+    for name in ("a/saliency/srg", "a/saliency/road", "a/saliency/monotonicity_correlation"):
+        assert one[name].per_sample == again[name].per_sample
+        assert one[name].per_sample != other[name].per_sample
+
+
 def test_integer_inputs_alone_cannot_be_noisy():
     model = nn.Sequential(nn.Embedding(9, 4), nn.Flatten(), nn.Linear(20, 3))
     probe = probe_of(torch.randint(0, 9, (N, 5)), baseline=0)
@@ -655,16 +681,14 @@ def test_the_seed_decides_what_is_random():
 
 
 def test_samples_are_scored_one_by_one():
-    """A sample's score does not depend on the others, but for noise and shifts in its units, and mosaics."""
+    """A sample's score does not depend on the others, but for mosaics, which are made of them."""
     model = made()
-    noisy = {name for name, metric in METRICS.items() if issubclass(metric, SensitivityMetric)}
-    of_the_probe_set = {"input_invariance", "focus", *noisy}
-    metrics = [m for m in METRICS if m not in {"drift", "drift_from_best", *of_the_probe_set}]
+    metrics = [m for m in METRICS if m not in {"drift", "drift_from_best", "focus"}]
     whole = suite_of(model, metrics=metrics).run(model).scores("a")
     part = ProbeSet.from_tensors(images()[:3], label=LABEL[:3], mask=masked().mask[:3])
     few = suite_of(model, metrics=metrics, probe=part).run(model).scores("a")
     for name, score in few.items():
-        assert score.per_sample == pytest.approx(whole[name].per_sample[:3], abs=1e-4, nan_ok=True), name
+        assert score.per_sample == pytest.approx(whole[name].per_sample[:3], rel=1e-4, abs=1e-4, nan_ok=True), name
 
 
 def test_metrics_with_settings_of_ones_own():

@@ -18,10 +18,10 @@ from lightning_explain.registry import unknown
 if TYPE_CHECKING:
     from lightning_explain.attribution.problem import Problem
 
-Fill: TypeAlias = Callable[["Problem", Tensor, Tensor, Point], Point]
-"""(problem, rows (m,), copies (m,), removed) -> what stands in the removed places, (m, ...) for each tensor.
+Fill: TypeAlias = Callable[["Problem", Tensor, Tensor, Point, int], Point]
+"""(problem, rows (m,), copies (m,), removed, seed) -> what stands in the removed places, (m, ...) for each tensor.
 
-``removed`` are masks that broadcast against the variable's tensors.
+``removed`` are masks that broadcast against the variable's tensors; random fills begin at ``seed``.
 """
 
 NOISE = 0.01
@@ -46,19 +46,19 @@ def fill(name: str) -> Fill:
     return FILLS[name]
 
 
-def _baseline(problem: Problem, rows: Tensor, copies: Tensor, removed: Point) -> Point:
+def _baseline(problem: Problem, rows: Tensor, copies: Tensor, removed: Point, seed: int = 0) -> Point:
     return tuple(leaf[rows] for leaf in problem.z0)
 
 
 def _named(name: str) -> Fill:
-    def of_the_variable(problem: Problem, rows: Tensor, copies: Tensor, removed: Point) -> Point:
+    def of_the_variable(problem: Problem, rows: Tensor, copies: Tensor, removed: Point, seed: int = 0) -> Point:
         made = problem.remembered(("fill", name), lambda: tuple(map(BASELINES[name], problem.z)))
         return tuple(leaf[rows] for leaf in made)
 
     return of_the_variable
 
 
-def _uniform(problem: Problem, rows: Tensor, copies: Tensor, removed: Point) -> Point:
+def _uniform(problem: Problem, rows: Tensor, copies: Tensor, removed: Point, seed: int = 0) -> Point:
     """Random values, uniform between each sample's least and greatest; the same draw for all samples.
 
     Returns:
@@ -68,12 +68,14 @@ def _uniform(problem: Problem, rows: Tensor, copies: Tensor, removed: Point) -> 
     def between(number: int, leaf: Tensor) -> Tensor:
         flat = leaf.flatten(1) if leaf.ndim > 1 else leaf[:, None]
         low, high = flat.amin(dim=1)[rows], flat.amax(dim=1)[rows]
-        return column(low, leaf) + _drawn(torch.rand, f"uniform fill {number}", leaf, copies) * column(high - low, leaf)
+        return column(low, leaf) + _drawn(torch.rand, f"uniform fill {number}", leaf, copies, seed) * column(
+            high - low, leaf
+        )
 
     return _numbers(problem, rows, between)
 
 
-def _noisy_linear(problem: Problem, rows: Tensor, copies: Tensor, removed: Point) -> Point:
+def _noisy_linear(problem: Problem, rows: Tensor, copies: Tensor, removed: Point, seed: int = 0) -> Point:
     """What the neighbours say (see :func:`~lightning_explain.attribution.imputation.impute`), and a little noise.
 
     The noise hides from the model which positions were imputed. Where all of a sample is removed, its mean in each
@@ -89,7 +91,7 @@ def _noisy_linear(problem: Problem, rows: Tensor, copies: Tensor, removed: Point
         gone = removed[number]
         if gone[0].numel() == 1:
             return problem.z0[number][rows]
-        noise = _drawn(torch.randn, f"noise of imputation {number}", leaf, copies)
+        noise = _drawn(torch.randn, f"noise of imputation {number}", leaf, copies, seed)
         strength = NOISE * leaf.flatten(1).float().std(dim=1, correction=0)[rows].to(leaf)
         return _imputed(leaf[rows], gone, problem.place.channel_dim) + noise * column(strength, leaf)
 
@@ -109,11 +111,11 @@ def _imputed(values: Tensor, gone: Tensor, channel_dim: int | None) -> Tensor:
     return found.squeeze(1) if axis is None else found.movedim(1, axis + 1)
 
 
-def _drawn(draw: Callable[..., Tensor], purpose: str, leaf: Tensor, copies: Tensor) -> Tensor:
+def _drawn(draw: Callable[..., Tensor], purpose: str, leaf: Tensor, copies: Tensor, seed: int) -> Tensor:
     # On the CPU in float32, so that the numbers are the same on every device and in every precision.
     first, last = int(copies.min()), int(copies.max())
     made = [
-        draw(leaf.shape[1:], generator=stream(f"{purpose}, {copy}", 0), dtype=torch.float32)
+        draw(leaf.shape[1:], generator=stream(f"{purpose}, {copy}", seed), dtype=torch.float32)
         for copy in range(first, last + 1)
     ]
     return torch.stack(made).to(leaf)[copies - first]

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from lightning_explain.attribution.digest import digest
 from lightning_explain.attribution.features import FeatureSpace, channel_axis
+from lightning_explain.attribution.settings import require_callable, require_integer, require_number
 from lightning_explain.inputs import Point
 
 
@@ -79,6 +80,15 @@ class Partition(Protocol):
         """Divide the features of the variable ``z``."""
 
 
+def require_partition(given: object) -> None:
+    """Refuse what does not divide features.
+
+    Raises:
+        TypeError: If it is no partition.
+    """
+    require_callable("partition", given, "EveryFeature(), Grid(4), Patches(16) or Segments()")
+
+
 @dataclass(frozen=True)
 class EveryFeature:
     """Each feature is a region of its own."""
@@ -97,10 +107,17 @@ class Grid:
     """Cells of a coarse grid, see :meth:`FeatureSpace.cells`.
 
     Args:
-        per_side: Cells along each side, at most.
+        per_side: Cells along each side, at most. At least 2: a single cell has no order.
+
+    Raises:
+        TypeError: If it is no integer.
+        ValueError: If it is less than 2.
     """
 
     per_side: int = 6
+
+    def __post_init__(self) -> None:
+        require_integer("per_side", self.per_side, 2)
 
     def __call__(self, z: Point, space: FeatureSpace) -> Regions:
         """Divide the features.
@@ -121,14 +138,14 @@ class Patches:
         size: The side of a patch, in features. At least 1.
 
     Raises:
+        TypeError: If it is no integer.
         ValueError: If it is less.
     """
 
     size: int = 8
 
     def __post_init__(self) -> None:
-        if self.size < 1:
-            raise ValueError(f"The size of a patch must be at least 1, got {self.size}.")
+        require_integer("The size of a patch", self.size, 1)
 
     def __call__(self, z: Point, space: FeatureSpace) -> Regions:
         """Divide the features.
@@ -160,6 +177,7 @@ class Segments:
         compactness: How much nearness counts against color; higher makes segments squarer.
 
     Raises:
+        TypeError: If ``count`` is no integer.
         ValueError: If ``count`` is less than 2.
         ImportError: If scikit-image is not there.
     """
@@ -169,8 +187,8 @@ class Segments:
     _found: dict[FeatureSpace, tuple[str, Regions]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        if self.count < 2:
-            raise ValueError(f"A picture needs at least 2 segments, got {self.count}.")
+        require_integer("The number of segments", self.count, 2)
+        require_number("compactness", self.compactness)
         if find_spec("skimage") is None:
             raise ImportError(
                 "SLIC segments need scikit-image: pip install 'lightning-explain[segments]', or take Grid() instead."

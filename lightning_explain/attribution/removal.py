@@ -28,7 +28,7 @@ def feature_space(problem: Problem) -> FeatureSpace:
     return FeatureSpace.of(problem.z, problem.place.channel_dim)
 
 
-def left(problem: Problem, copies: int, removed: Removed, fill: str = "baseline") -> Tensor:
+def left(problem: Problem, copies: int, removed: Removed, fill: str = "baseline", seed: int = 0) -> Tensor:
     """The score that is left when features are removed.
 
     Args:
@@ -36,6 +36,7 @@ def left(problem: Problem, copies: int, removed: Removed, fill: str = "baseline"
         copies: The number of removals for each sample; each costs a row.
         removed: Which features are gone.
         fill: What takes their place, see :data:`~lightning_explain.attribution.fill.FILLS`.
+        seed: Where the numbers of random fills begin.
 
     Returns:
         Scores (n, copies).
@@ -44,13 +45,13 @@ def left(problem: Problem, copies: int, removed: Removed, fill: str = "baseline"
 
     def point(rows: Tensor, copy: Tensor) -> Point:
         masks = space.scatter(removed(rows, copy))
-        others = substitute(problem, rows, copy, masks)
+        others = substitute(problem, rows, copy, masks, seed)
         return tuple(torch.where(m, other, z[rows]) for m, other, z in zip(masks, others, problem.z, strict=True))
 
     return problem.values(copies, point)
 
 
-def left_without(problem: Problem, regions: Regions, taken: Tensor, fill: str = "baseline") -> Tensor:
+def left_without(problem: Problem, regions: Regions, taken: Tensor, fill: str = "baseline", seed: int = 0) -> Tensor:
     """The score that is left when sets of whole regions are removed, the same sets in every sample.
 
     The result is remembered: whoever asks for the same sets again, another metric or a method, gets it for nothing.
@@ -60,31 +61,33 @@ def left_without(problem: Problem, regions: Regions, taken: Tensor, fill: str = 
         regions: R regions.
         taken: The sets, (K, R) boolean.
         fill: What takes their place.
+        seed: Where the numbers of random fills begin.
 
     Returns:
         Scores (n, K).
     """
     sets = taken.to(regions.ids.device)
-    key = ("left without", fill, digest(regions.ids), digest(taken))
+    key = ("left without", fill, seed, digest(regions.ids), digest(taken))
     return problem.remembered(
-        key, lambda: left(problem, len(sets), lambda rows, copy: regions.spread(sets[copy], rows), fill)
+        key, lambda: left(problem, len(sets), lambda rows, copy: regions.spread(sets[copy], rows), fill, seed)
     )
 
 
-def left_without_each(problem: Problem, regions: Regions, fill: str = "baseline") -> Tensor:
+def left_without_each(problem: Problem, regions: Regions, fill: str = "baseline", seed: int = 0) -> Tensor:
     """The score that is left when each region alone is removed; remembered as for :func:`left_without`.
 
     Args:
         problem: The problem.
         regions: R regions, each costs a row.
         fill: What takes their place.
+        seed: Where the numbers of random fills begin.
 
     Returns:
         Scores (n, R); the full score where a sample lacks a region that others have.
     """
     # No (R, R) sets: a picture of 50,000 pixels would have billions of entries.
     ids = regions.ids.expand(problem.samples, -1)
-    key = ("left without each", fill, digest(regions.ids))
+    key = ("left without each", fill, seed, digest(regions.ids))
     return problem.remembered(
-        key, lambda: left(problem, regions.count, lambda rows, copy: ids[rows] == copy[:, None], fill)
+        key, lambda: left(problem, regions.count, lambda rows, copy: ids[rows] == copy[:, None], fill, seed)
     )

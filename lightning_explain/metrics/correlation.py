@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from lightning_explain.metrics.shapes import require_alike
 from lightning_explain.precision import accurate
 
 
@@ -21,11 +22,15 @@ def pearson(a: Tensor, b: Tensor, among: Tensor | None = None) -> Tensor:
         Correlations (n,) in [-1, 1], float64; NaN where a row is constant (but for what rounding makes of equal
         numbers), is not finite, or nothing takes part.
 
+    Raises:
+        ValueError: If the shapes do not fit.
+
     Example:
         >>> a = torch.tensor([[1.0, 2.0, 3.0], [1.0, 2.0, 3.0], [5.0, 5.0, 5.0]])
         >>> pearson(a, torch.tensor([[10.0, 30.0, 50.0], [1.0, 0.0, -1.0], [1.0, 2.0, 3.0]]))
         tensor([ 1., -1., nan], dtype=torch.float64)
     """
+    require_alike("(n, K)", a=a, b=b, **({} if among is None else {"among": among}))
     a, b = accurate(a), accurate(b)
     among = torch.ones_like(a, dtype=torch.bool) if among is None else among.to(a.device)
     (a, power_a), (b, power_b) = _centred(a, among), _centred(b, among)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from lightning_explain.attribution.methods import Method
     from lightning_explain.attribution.place import Place
+    from lightning_explain.attribution.problem import Problem
     from lightning_explain.attribution.target import Readout
     from lightning_explain.metrics.evaluation import Evaluation, RandomEvaluation
     from lightning_explain.probe import ProbeSet
@@ -108,6 +109,17 @@ class AttributionMetric(Metric):
             The reason, or None if it can.
         """
         return None
+
+    def check(self, problem: Problem) -> None:
+        """Refuse a model that the metric can say nothing of, before the training begins.
+
+        Args:
+            problem: A sample of the probe set, explained at the input: its outputs and target are known.
+
+        Raises:
+            ValueError: If it is such a model; the message says what would work.
+        """
+        return
 
     @abstractmethod
     def per_sample(self, evaluation: Evaluation) -> Tensor:

@@ -9,9 +9,11 @@ import torch
 from torch import Tensor
 
 from lightning_explain.attribution.features import FeatureSpace
+from lightning_explain.attribution.fill import fill as find_fill
 from lightning_explain.attribution.problem import Problem
-from lightning_explain.attribution.regions import EveryFeature, Grid, Partition, Regions
+from lightning_explain.attribution.regions import EveryFeature, Grid, Partition, Regions, require_partition
 from lightning_explain.attribution.removal import feature_space, left, left_without, left_without_each
+from lightning_explain.attribution.settings import numbers, require_integer
 from lightning_explain.attribution.target import Readout
 from lightning_explain.precision import accurate
 from lightning_explain.randomness import stream
@@ -29,9 +31,12 @@ class Course:
         ascending: The least relevant first, instead of the most relevant.
         fill: What takes the place of features, see :data:`~lightning_explain.attribution.fill.FILLS`.
         readout: What is watched; None: that of the perturbations (a probability for classifiers).
+        at_least: How many regions of a sample are gone (or there) wherever the share is not 0, even if the share of its
+            regions is rounded to fewer.
 
     Raises:
-        ValueError: If there is no step, or the shares are not shares in ascending order.
+        TypeError: If a setting is of the wrong kind.
+        ValueError: If there is no step, the shares are not shares in ascending order, or the fill is unknown.
     """
 
     partition: Partition = EveryFeature()  # noqa: RUF009  (frozen)
@@ -41,12 +46,14 @@ class Course:
     ascending: bool = False
     fill: str = "baseline"
     readout: Readout | None = None
+    at_least: int = 0
 
     def __post_init__(self) -> None:
-        if self.steps < 1:
-            raise ValueError(f"steps must be at least 1, got {self.steps}.")
+        require_partition(self.partition)
+        require_integer("steps", self.steps, 1)
+        find_fill(self.fill)
         if self.shares is not None:
-            _require_shares(self.shares)
+            object.__setattr__(self, "shares", _shares(self.shares))
             if list(self.shares) != sorted(self.shares):
                 raise ValueError(f"The shares of a course must ascend, got {self.shares}.")
 
@@ -83,6 +90,7 @@ class Subsets:
         shares: The share of the regions that a set takes; several are dealt out in turn.
 
     Raises:
+        TypeError: If a setting is of the wrong kind.
         ValueError: If there is no set, or the shares are not shares.
     """
 
@@ -91,9 +99,9 @@ class Subsets:
     shares: tuple[float, ...] = (0.2,)
 
     def __post_init__(self) -> None:
-        if self.count < 1:
-            raise ValueError(f"count must be at least 1, got {self.count}.")
-        _require_shares(self.shares)
+        require_partition(self.partition)
+        require_integer("count", self.count, 1)
+        object.__setattr__(self, "shares", _shares(self.shares))
 
 
 @dataclass(frozen=True)
@@ -110,7 +118,7 @@ class Perturbations:
     Args:
         problem: The problem, its place that of the attributions to be judged.
         readout: What the curves show: ``"probability"`` of the target, or the ``"raw"`` score.
-        seed: Where the random sets begin.
+        seed: Where the random sets, and the numbers of random fills, begin.
     """
 
     problem: Problem
@@ -149,8 +157,11 @@ class Perturbations:
 
         Returns:
             (count, R), boolean; at least one region in each set. A sample that has fewer regions than another may
-            have none of them; its score does not fall then.
+            have none of them; its score does not fall then. Drawn once for a problem.
         """
+        return self.problem.remembered(("taken", subsets, self.seed), lambda: self._taken(subsets))
+
+    def _taken(self, subsets: Subsets) -> Tensor:
         count = self.regions(subsets.partition).count
         drawn = torch.rand(subsets.count, count, generator=stream("removals", self.seed), dtype=torch.float32)
         rank = drawn.argsort(dim=1).argsort(dim=1)
@@ -164,8 +175,12 @@ class Perturbations:
         Returns:
             (n, count), in the explained score.
         """
-        regions = self.regions(subsets.partition)
-        return self.problem.value[:, None] - left_without(self.problem, regions, self.taken(subsets), fill)
+
+        def compute() -> Tensor:
+            regions, taken = self.regions(subsets.partition), self.taken(subsets)
+            return self.problem.value[:, None] - left_without(self.problem, regions, taken, fill, self.seed)
+
+        return self.problem.remembered(("drops", subsets, fill, self.seed), compute)
 
     def single_drops(self, partition: Partition, fill: str = "baseline") -> Tensor:
         """How much the score falls when each region alone is removed.
@@ -173,7 +188,12 @@ class Perturbations:
         Returns:
             (n, R), in the explained score.
         """
-        return self.problem.value[:, None] - left_without_each(self.problem, self.regions(partition), fill)
+
+        def compute() -> Tensor:
+            regions = self.regions(partition)
+            return self.problem.value[:, None] - left_without_each(self.problem, regions, fill, self.seed)
+
+        return self.problem.remembered(("single drops", partition, fill, self.seed), compute)
 
     def foretold(self, contributions: Tensor, subsets: Subsets) -> Tensor:
         """How much the score falls when each random set is removed, if the features' contributions add up.
@@ -205,16 +225,20 @@ class Perturbations:
         shares, counts = _points(course, regions)
         rank = _rank(regions.means(accurate(scores)), regions.sizes, course.ascending).to(self.problem.z[0].device)
         ends = _ends(shown, course, counts, regions)
-        between = [i for i in range(counts.shape[1]) if i not in ends]
+        # Few regions make the same point of several shares: it is asked for once.
+        same = _first_equal(counts)
+        between = [i for i in sorted(set(same)) if i not in ends]
         watched = counts[:, between].to(rank.device).expand(len(rank), -1)
 
         def removed(rows: Tensor, copy: Tensor) -> Tensor:
             gone = rank[rows] < watched[rows, copy][:, None]
             return regions.spread(gone ^ course.insertion, rows)
 
-        found = left(shown, len(between), removed, course.fill) if between else scores.new_zeros(len(scores), 0)
+        found = (
+            left(shown, len(between), removed, course.fill, self.seed) if between else scores.new_zeros(len(scores), 0)
+        )
         columns = ends | dict(zip(between, found.unbind(dim=1), strict=True))
-        return Curve(shares, torch.stack([columns[i] for i in range(counts.shape[1])], dim=1))
+        return Curve(shares, torch.stack([columns[i] for i in same], dim=1))
 
     def one_by_one(self, course: Course, most: int | None = None) -> Course:
         """A course whose regions go one at a time.
@@ -231,9 +255,12 @@ class Perturbations:
         return replace(course, shares=tuple(k / count for k in range(last + 1)))
 
 
-def _require_shares(shares: tuple[float, ...]) -> None:
+def _shares(given: object) -> tuple[float, ...]:
+    # A tuple, that courses and sets can be found again.
+    shares = numbers("shares", given)
     if not shares or not all(0 <= share <= 1 for share in shares):
         raise ValueError(f"Expected shares between 0 and 1, at least one, got {shares}.")
+    return shares
 
 
 def _points(course: Course, regions: Regions) -> tuple[Tensor, Tensor]:
@@ -243,7 +270,14 @@ def _points(course: Course, regions: Regions) -> tuple[Tensor, Tensor]:
     steps = min(course.steps, int(filled.max()))
     shares = torch.tensor(course.shares or [i / steps for i in range(steps + 1)], dtype=torch.float64)
     counts = (shares * filled).round().long()
+    counts = torch.where(shares > 0, counts.clamp(min=course.at_least), counts)
     return (counts / filled.double()).squeeze(0), counts
+
+
+def _first_equal(counts: Tensor) -> list[int]:
+    # For each column, the first that is like it.
+    columns = [tuple(column) for column in counts.T.tolist()]
+    return [columns.index(column) for column in columns]
 
 
 def _ends(shown: Problem, course: Course, counts: Tensor, regions: Regions) -> dict[int, Tensor]:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from lightning_explain.metrics.correlation import pearson
+from lightning_explain.metrics.shapes import require_alike
 from lightning_explain.precision import accurate
 
 
@@ -38,7 +39,11 @@ def spearman(a: Tensor, b: Tensor, among: Tensor) -> Tensor:
 
     Returns:
         Correlations (n,) in [-1, 1]; NaN where one row is constant or not finite.
+
+    Raises:
+        ValueError: If the shapes do not fit.
     """
+    require_alike("(n, D)", a=a, b=b, among=among)
     a, b = accurate(a), accurate(b)
     among = among.to(a.device)
     # Those left out go above all others: the ranks of those that take part do not notice.
@@ -55,5 +60,9 @@ def map_similarity(a: Tensor, b: Tensor) -> Tensor:
 
     Returns:
         Correlations (n,), NaN where undefined.
+
+    Raises:
+        ValueError: If the shapes do not fit.
     """
+    require_alike("(n, D)", a=a, b=b)
     return spearman(a, b, (a != 0) | (b != 0))

@@ -34,6 +34,16 @@ def test_every_fill_has_the_shape_and_type_of_the_variable(name):
             assert bool(torch.isfinite(got).all())
 
 
+@pytest.mark.parametrize("name", FILLS)
+def test_the_seed_moves_random_fills_alone(name):
+    with problem_of(Picture(), pictures()) as problem:
+        space, rows_, copies = feature_space(problem), torch.arange(4), torch.ones(4, dtype=torch.long)
+        masks = space.scatter(torch.ones(4, space.count, dtype=torch.bool))
+        zero, again, one = (fill(name)(problem, rows_, copies, masks, seed)[0] for seed in (0, 0, 1))
+    assert torch.equal(zero, again)
+    assert torch.equal(zero, one) is (name not in {"uniform", "noisy_linear"})
+
+
 def test_the_baseline_is_the_problems():
     x0 = pictures(seed=5)
     with problem_of(Picture(), pictures(), baseline=x0) as problem:

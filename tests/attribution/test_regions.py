@@ -85,9 +85,15 @@ def test_partitions_are_found_again():
 
 
 def test_wrong_partitions_are_refused():
+    for per_side in (-1, 0, 1):  # one cell for all: a score that no map can change
+        with pytest.raises(ValueError, match=f"per_side must be at least 2, got {per_side}"):
+            Grid(per_side)
+    for partition, wrong in ((Grid, 2.5), (Grid, "4"), (Patches, None), (Segments, True)):
+        with pytest.raises(TypeError, match=f"must be an integer, got {wrong!r}"):
+            partition(wrong)
     with pytest.raises(ValueError, match="size of a patch must be at least 1, got 0"):
         Patches(0)
-    with pytest.raises(ValueError, match="at least 2 segments, got 1"):
+    with pytest.raises(ValueError, match="number of segments must be at least 2, got 1"):
         Segments(1)
 
 

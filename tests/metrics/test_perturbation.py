@@ -8,8 +8,10 @@ from live import peak
 from metrics.evaluations import TARGET, Linear, Pair, Picture, Watched, pictures, problem_of, rows
 
 from lightning_explain import Input, Layer, Neuron
+from lightning_explain.attribution import removal as removal_module
 from lightning_explain.attribution.budget import RowBudget
 from lightning_explain.attribution.regions import EveryFeature, Grid, Patches, Regions
+from lightning_explain.metrics import perturbation as perturbation_module
 from lightning_explain.metrics.perturbation import Course, Curve, Perturbations, Subsets
 
 
@@ -427,6 +429,25 @@ def test_rows_of_random_sets_and_single_regions_are_shared():
         perturbations.drops(Subsets(Grid(3), 5), "mean")
         assert sum(seen) == 4 * (5 + 9 + 5)
         handle.remove()
+
+
+def test_sets_are_drawn_and_named_once_for_all_methods_and_metrics(monkeypatch):
+    """A name is made of all numbers, on the CPU: not for each metric of each method."""
+    drawn, named = [], []
+    stream, digest = perturbation_module.stream, removal_module.digest
+    monkeypatch.setattr(perturbation_module, "stream", lambda *args: drawn.append(args) or stream(*args))
+    monkeypatch.setattr(removal_module, "digest", lambda tensor: named.append(tensor.shape) or digest(tensor))
+    subsets = Subsets(Grid(3), 8)
+    with problem_of(Picture(), pictures()) as problem:
+        for _ in range(3):
+            perturbations = Perturbations(problem, "probability")
+            perturbations.drops(subsets)
+            perturbations.foretold(pictures()[:, 0].flatten(1), subsets)
+            perturbations.single_drops(Grid(3))
+        assert len(drawn) == 1
+        assert len(named) == 2 + 1
+        Perturbations(problem, seed=1).drops(subsets)
+        assert len(drawn) == 2
 
 
 def test_single_drops_are_those_of_a_loop():

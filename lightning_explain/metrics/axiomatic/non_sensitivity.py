@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from lightning_explain.attribution.regions import Grid, Partition
+from lightning_explain.attribution.fill import fill as find_fill
+from lightning_explain.attribution.regions import Grid, Partition, require_partition
+from lightning_explain.attribution.settings import require_number
 from lightning_explain.metrics.metric import METRICS, AttributionMetric
+from lightning_explain.metrics.shapes import require_alike
 from lightning_explain.precision import accurate
 
 if TYPE_CHECKING:
@@ -31,10 +34,14 @@ def non_sensitivity(magnitudes: Tensor, drops: Tensor, tolerance: float = 1e-5) 
     Returns:
         Shares (n,) in [0, 1], float64; NaN where a number is not finite.
 
+    Raises:
+        ValueError: If the shapes do not fit.
+
     Example:
         >>> non_sensitivity(torch.tensor([[2.0, 0.0, 0.0, 1.0]]), torch.tensor([[-1.0, 0.0, 0.5, 0.0]]))
         tensor([0.5000], dtype=torch.float64)
     """
+    require_alike("(n, R)", magnitudes=magnitudes, drops=drops)
     magnitudes, drops = accurate(magnitudes), accurate(drops)
     apart = _nothing(magnitudes, tolerance) ^ _nothing(drops, tolerance)
     finite = (torch.isfinite(magnitudes) & torch.isfinite(drops)).all(dim=1)
@@ -63,6 +70,15 @@ class NonSensitivity(AttributionMetric):
 
     Raises:
         ValueError: If the tolerance is not in [0, 1).
+
+    Example:
+        >>> from lightning_explain import ProbeSet, evaluate
+        >>> model = torch.nn.Linear(3, 2, bias=False)
+        >>> model.weight.data = torch.tensor([[3.0, 1.0, -1.0], [0.0, 0.0, 0.0]])
+        >>> probe = ProbeSet.from_tensors(torch.tensor([[1.0, 2.0, 3.0], [3.0, 2.0, 1.0]]), target=0)
+        >>> explained = evaluate(model, probe, ["input_x_gradient"], [NonSensitivity()]).explained[0]
+        >>> round(explained.scores["non_sensitivity"].mean, 3)
+        0.0
     """
 
     higher_is_better = False
@@ -78,6 +94,9 @@ class NonSensitivity(AttributionMetric):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        require_number("tolerance", tolerance)
+        require_partition(partition)
+        find_fill(fill)
         if not 0 <= tolerance < 1:
             raise ValueError(f"The tolerance is a share of each sample's largest number, in [0, 1), got {tolerance}.")
         self.tolerance, self.partition, self.fill = tolerance, partition, fill

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from lightning_explain.metrics.complexity.shares import magnitude_shares
 from lightning_explain.metrics.metric import METRICS, AttributionMetric
+from lightning_explain.metrics.shapes import require_alike
 
 if TYPE_CHECKING:
     from lightning_explain.metrics.evaluation import Evaluation
@@ -28,11 +29,15 @@ def complexity(scores: Tensor, *, normalize: bool = False) -> Tensor:
         Entropies (n,) in [0, ln D], normalised in [0, 1], float64; NaN for maps that are all zero or not finite, and
         normalised for a single feature.
 
+    Raises:
+        ValueError: If the shapes do not fit.
+
     Example:
         >>> scores = torch.tensor([[1.0, -1.0, 0.0, 0.0]])
         >>> complexity(scores), complexity(scores, normalize=True)
         (tensor([0.6931], dtype=torch.float64), tensor([0.5000], dtype=torch.float64))
     """
+    require_alike("(n, D)", scores=scores)
     shares = magnitude_shares(scores)
     entropy: Tensor = torch.special.entr(shares).sum(dim=1)
     if not normalize:
@@ -53,6 +58,15 @@ class Complexity(AttributionMetric):
     Args:
         normalize: Divide by ln D: in [0, 1], whatever the resolution.
         kwargs: For :class:`torchmetrics.Metric`.
+
+    Example:
+        >>> from lightning_explain import ProbeSet, evaluate
+        >>> model = torch.nn.Linear(3, 2, bias=False)
+        >>> model.weight.data = torch.tensor([[3.0, 1.0, -1.0], [0.0, 0.0, 0.0]])
+        >>> probe = ProbeSet.from_tensors(torch.tensor([[1.0, 2.0, 3.0], [3.0, 2.0, 1.0]]), target=0)
+        >>> explained = evaluate(model, probe, ["input_x_gradient"], [Complexity()]).explained[0]
+        >>> round(explained.scores["complexity"].mean, 3)
+        0.902
     """
 
     higher_is_better = False

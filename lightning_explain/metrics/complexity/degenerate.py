@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from lightning_explain.metrics.metric import METRICS, AttributionMetric
+from lightning_explain.metrics.shapes import require_alike
 
 if TYPE_CHECKING:
     from lightning_explain.metrics.evaluation import Evaluation
@@ -22,10 +23,14 @@ def is_degenerate(scores: Tensor) -> Tensor:
     Returns:
         1 or 0 for each map, (n,).
 
+    Raises:
+        ValueError: If the shapes do not fit.
+
     Example:
         >>> is_degenerate(torch.tensor([[0.0, 0.0], [2.0, 2.0], [1.0, torch.nan], [1.0, 2.0]]))
         tensor([1., 1., 1., 0.])
     """
+    require_alike("(n, D)", scores=scores)
     finite = torch.isfinite(scores).all(dim=1)
     constant = scores.amax(dim=1) == scores.amin(dim=1)
     return (~finite | constant).float()
@@ -36,6 +41,15 @@ class DegenerateRate(AttributionMetric):
     """The share of maps that say nothing: NaN, all zero or constant. In [0, 1], should be 0; lower is better.
 
     Dead ReLUs, a saturated softmax, a detached graph or a wrong layer show up here.
+
+    Example:
+        >>> from lightning_explain import ProbeSet, evaluate
+        >>> model = torch.nn.Linear(3, 2, bias=False)
+        >>> model.weight.data = torch.tensor([[3.0, 1.0, -1.0], [0.0, 0.0, 0.0]])
+        >>> probe = ProbeSet.from_tensors(torch.tensor([[1.0, 2.0, 3.0], [0.0, 0.0, 0.0]]), target=0)
+        >>> explained = evaluate(model, probe, ["input_x_gradient"], [DegenerateRate()]).explained[0]
+        >>> round(explained.scores["degenerate_rate"].mean, 3)
+        0.5
     """
 
     higher_is_better = False

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from lightning_explain.attribution.settings import require_number
 from lightning_explain.metrics.metric import METRICS, AttributionMetric
+from lightning_explain.metrics.shapes import require_alike
 from lightning_explain.precision import accurate
 
 if TYPE_CHECKING:
@@ -24,10 +26,14 @@ def effective_complexity(scores: Tensor, threshold: float = 0.01) -> Tensor:
     Returns:
         Numbers (n,) from 1 to D, float64; NaN for maps that are all zero or not finite.
 
+    Raises:
+        ValueError: If the shapes do not fit.
+
     Example:
         >>> effective_complexity(torch.tensor([[100.0, -2.0, 0.5, 0.0], [0.0, 0.0, 0.0, 0.0]]))
         tensor([2., nan], dtype=torch.float64)
     """
+    require_alike("(n, D)", scores=scores)
     magnitudes = accurate(scores).abs()
     largest = magnitudes.amax(dim=1, keepdim=True)
     number = (magnitudes > threshold * largest).sum(dim=1).double()
@@ -49,6 +55,15 @@ class EffectiveComplexity(AttributionMetric):
 
     Raises:
         ValueError: If the threshold is no such share.
+
+    Example:
+        >>> from lightning_explain import ProbeSet, evaluate
+        >>> model = torch.nn.Linear(3, 2, bias=False)
+        >>> model.weight.data = torch.tensor([[3.0, 1.0, -1.0], [0.0, 0.0, 0.0]])
+        >>> probe = ProbeSet.from_tensors(torch.tensor([[1.0, 2.0, 3.0], [3.0, 2.0, 1.0]]), target=0)
+        >>> explained = evaluate(model, probe, ["input_x_gradient"], [EffectiveComplexity(threshold=0.5)]).explained[0]
+        >>> round(explained.scores["effective_complexity"].mean, 3)
+        0.667
     """
 
     higher_is_better = False
@@ -56,6 +71,7 @@ class EffectiveComplexity(AttributionMetric):
 
     def __init__(self, threshold: float = 0.01, share: bool = True, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        require_number("threshold", threshold)
         if not 0 <= threshold < 1:
             raise ValueError(f"The threshold is a share of each map's largest magnitude, in [0, 1), got {threshold}.")
         self.threshold, self.share = threshold, share

@@ -12,6 +12,7 @@ from lightning_explain.attribution.target import Readout
 from lightning_explain.inputs import Point, is_continuous, leaves
 from lightning_explain.metrics.evaluation import Evaluation
 from lightning_explain.metrics.metric import METRICS, AttributionMetric
+from lightning_explain.metrics.shapes import require_alike
 from lightning_explain.precision import accurate
 
 if TYPE_CHECKING:
@@ -29,11 +30,15 @@ def soft_mask(scores: Tensor) -> Tensor:
     Returns:
         Shares (n, D) in [0, 1], float64; NaN where nothing is positive, or the positive part is not finite.
 
+    Raises:
+        ValueError: If the shapes do not fit.
+
     Example:
         >>> soft_mask(torch.tensor([[2.0, -1.0, 1.0], [-1.0, 0.0, -2.0]]))
         tensor([[1.0000, 0.0000, 0.5000],
                 [   nan,    nan,    nan]], dtype=torch.float64)
     """
+    require_alike("(n, D)", scores=scores)
     positive = accurate(scores).clamp(min=0)
     most = positive.amax(dim=1, keepdim=True)
     return torch.where(
@@ -51,10 +56,14 @@ def average_drop(full: Tensor, shown: Tensor) -> Tensor:
     Returns:
         Shares (n,) >= 0, float64, at most 1 where scores are not negative; NaN where Y is not positive.
 
+    Raises:
+        ValueError: If the shapes do not fit.
+
     Example:
         >>> average_drop(torch.tensor([0.5, 0.5, -1.0]), torch.tensor([0.25, 0.75, -2.0]))
         tensor([0.5000, 0.0000,    nan], dtype=torch.float64)
     """
+    require_alike("(n,)", full=full, shown=shown)
     full, shown = accurate(full), accurate(shown)
     return torch.where(full > 0, (full - shown).clamp(min=0) / full, torch.nan)
 
@@ -69,10 +78,14 @@ def increase_in_confidence(full: Tensor, shown: Tensor) -> Tensor:
     Returns:
         1 or 0 (n,), float64; NaN where a score is.
 
+    Raises:
+        ValueError: If the shapes do not fit.
+
     Example:
         >>> increase_in_confidence(torch.tensor([0.5, 0.5]), torch.tensor([0.25, 0.75]))
         tensor([0., 1.], dtype=torch.float64)
     """
+    require_alike("(n,)", full=full, shown=shown)
     full, shown = accurate(full), accurate(shown)
     return torch.where(torch.isfinite(full + shown), (shown > full).double(), torch.nan)
 
@@ -131,6 +144,15 @@ class AverageDrop(ShownMetric):
 
     Args:
         kwargs: For :class:`torchmetrics.Metric`.
+
+    Example:
+        >>> from lightning_explain import ProbeSet, evaluate
+        >>> model = torch.nn.Linear(3, 2, bias=False)
+        >>> model.weight.data = torch.tensor([[3.0, 1.0, -1.0], [0.0, 0.0, 0.0]])
+        >>> probe = ProbeSet.from_tensors(torch.tensor([[1.0, 2.0, 3.0], [3.0, 2.0, 1.0]]), target=0)
+        >>> explained = evaluate(model, probe, ["input_x_gradient"], [AverageDrop()]).explained[0]
+        >>> round(explained.scores["average_drop"].mean, 3)
+        0.0
     """
 
     higher_is_better = False
@@ -153,6 +175,15 @@ class IncreaseInConfidence(ShownMetric):
 
     Args:
         kwargs: For :class:`torchmetrics.Metric`.
+
+    Example:
+        >>> from lightning_explain import ProbeSet, evaluate
+        >>> model = torch.nn.Linear(3, 2, bias=False)
+        >>> model.weight.data = torch.tensor([[3.0, 1.0, -1.0], [0.0, 0.0, 0.0]])
+        >>> probe = ProbeSet.from_tensors(torch.tensor([[1.0, 2.0, 3.0], [3.0, 2.0, 1.0]]), target=0)
+        >>> explained = evaluate(model, probe, ["input_x_gradient"], [IncreaseInConfidence()]).explained[0]
+        >>> round(explained.scores["increase_in_confidence"].mean, 3)
+        0.5
     """
 
     higher_is_better = True

@@ -51,6 +51,16 @@ class DeletionAUC(CurveMetric):
 
     Args:
         steps: See :class:`CurveMetric`, as for the other arguments.
+
+    Example:
+        >>> import torch
+        >>> from lightning_explain import ProbeSet, evaluate
+        >>> model = torch.nn.Linear(3, 2, bias=False)
+        >>> model.weight.data = torch.tensor([[3.0, 1.0, -1.0], [0.0, 0.0, 0.0]])
+        >>> probe = ProbeSet.from_tensors(torch.tensor([[1.0, 2.0, 3.0], [3.0, 2.0, 1.0]]), target=0)
+        >>> explained = evaluate(model, probe, ["input_x_gradient"], [DeletionAUC()]).explained[0]
+        >>> round(explained.scores["deletion_auc"].mean, 3)
+        0.459
     """
 
     higher_is_better = False
@@ -74,6 +84,16 @@ class InsertionAUC(CurveMetric):
 
     Args:
         steps: See :class:`CurveMetric`, as for the other arguments.
+
+    Example:
+        >>> import torch
+        >>> from lightning_explain import ProbeSet, evaluate
+        >>> model = torch.nn.Linear(3, 2, bias=False)
+        >>> model.weight.data = torch.tensor([[3.0, 1.0, -1.0], [0.0, 0.0, 0.0]])
+        >>> probe = ProbeSet.from_tensors(torch.tensor([[1.0, 2.0, 3.0], [3.0, 2.0, 1.0]]), target=0)
+        >>> explained = evaluate(model, probe, ["input_x_gradient"], [InsertionAUC()]).explained[0]
+        >>> round(explained.scores["insertion_auc"].mean, 3)
+        0.898
     """
 
     higher_is_better = True
@@ -98,6 +118,16 @@ class SRG(CurveMetric):
 
     Args:
         steps: See :class:`CurveMetric`, as for the other arguments.
+
+    Example:
+        >>> import torch
+        >>> from lightning_explain import ProbeSet, evaluate
+        >>> model = torch.nn.Linear(3, 2, bias=False)
+        >>> model.weight.data = torch.tensor([[3.0, 1.0, -1.0], [0.0, 0.0, 0.0]])
+        >>> probe = ProbeSet.from_tensors(torch.tensor([[1.0, 2.0, 3.0], [3.0, 2.0, 1.0]]), target=0)
+        >>> explained = evaluate(model, probe, ["input_x_gradient"], [SRG()]).explained[0]
+        >>> round(explained.scores["srg"].mean, 3)
+        0.438
     """
 
     higher_is_better = True

@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
+from lightning_explain.attribution.settings import require_kind
 from lightning_explain.attribution.target import Readout
 from lightning_explain.metrics.correlation import pearson
 from lightning_explain.metrics.evaluation import Evaluation
@@ -41,13 +42,25 @@ class FaithfulnessCorrelation(CorrelationMetric):
         kwargs: For :class:`torchmetrics.Metric`.
 
     Raises:
+        TypeError: If ``subsets`` are no :class:`~lightning_explain.metrics.perturbation.Subsets`.
         ValueError: If there are fewer.
+
+    Example:
+        >>> import torch
+        >>> from lightning_explain import ProbeSet, evaluate
+        >>> model = torch.nn.Linear(3, 2, bias=False)
+        >>> model.weight.data = torch.tensor([[3.0, 1.0, -1.0], [0.0, 0.0, 0.0]])
+        >>> probe = ProbeSet.from_tensors(torch.tensor([[1.0, 2.0, 3.0], [3.0, 2.0, 1.0]]), target=0)
+        >>> explained = evaluate(model, probe, ["input_x_gradient"], [FaithfulnessCorrelation()]).explained[0]
+        >>> round(explained.scores["faithfulness_correlation"].mean, 3)
+        1.0
     """
 
     default = True
 
     def __init__(self, subsets: Subsets = Subsets(), **kwargs: Any) -> None:  # noqa: B008  (frozen)
         super().__init__(**kwargs)
+        require_kind("subsets", subsets, Subsets, "Subsets(count=64)")
         if subsets.count < 3:
             raise ValueError(f"A correlation says something from 3 random sets on, got Subsets(count={subsets.count}).")
         self.subsets = subsets

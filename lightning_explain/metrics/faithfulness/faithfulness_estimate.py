@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from lightning_explain.attribution.regions import Grid, Partition
+from lightning_explain.attribution.regions import Grid, Partition, require_partition
 from lightning_explain.metrics.correlation import pearson
 from lightning_explain.metrics.evaluation import Evaluation
 from lightning_explain.metrics.faithfulness.faithfulness_correlation import CorrelationMetric
@@ -29,10 +29,21 @@ class FaithfulnessEstimate(CorrelationMetric):
     Args:
         partition: The regions; each costs a row, which all methods share. For two regions the correlation is 1 or -1.
         kwargs: For :class:`torchmetrics.Metric`.
+
+    Example:
+        >>> import torch
+        >>> from lightning_explain import ProbeSet, evaluate
+        >>> model = torch.nn.Linear(3, 2, bias=False)
+        >>> model.weight.data = torch.tensor([[3.0, 1.0, -1.0], [0.0, 0.0, 0.0]])
+        >>> probe = ProbeSet.from_tensors(torch.tensor([[1.0, 2.0, 3.0], [3.0, 2.0, 1.0]]), target=0)
+        >>> explained = evaluate(model, probe, ["input_x_gradient"], [FaithfulnessEstimate()]).explained[0]
+        >>> round(explained.scores["faithfulness_estimate"].mean, 3)
+        1.0
     """
 
     def __init__(self, partition: Partition = Grid(), **kwargs: Any) -> None:  # noqa: B008  (frozen)
         super().__init__(**kwargs)
+        require_partition(partition)
         self.partition = partition
 
     def per_sample(self, evaluation: Evaluation) -> Tensor:  # noqa: D102

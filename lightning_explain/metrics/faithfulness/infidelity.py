@@ -7,10 +7,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lightning_explain.attribution.settings import require_kind
 from lightning_explain.attribution.target import Readout
 from lightning_explain.metrics.evaluation import Evaluation
 from lightning_explain.metrics.metric import METRICS, AttributionMetric
 from lightning_explain.metrics.perturbation import Subsets
+from lightning_explain.metrics.shapes import require_alike
 from lightning_explain.precision import accurate
 
 
@@ -30,6 +32,9 @@ def infidelity(foretold: Tensor, drops: Tensor, *, normalize: bool = True) -> Te
     Returns:
         Infidelities (n,) >= 0, float64; normalised, NaN where no removal changes the score.
 
+    Raises:
+        ValueError: If the shapes do not fit.
+
     Example:
         >>> drops = torch.tensor([[1.0, 2.0]])
         >>> float(infidelity(3 * drops, drops)), float(infidelity(-drops, drops))
@@ -37,6 +42,7 @@ def infidelity(foretold: Tensor, drops: Tensor, *, normalize: bool = True) -> Te
         >>> float(infidelity(3 * drops, drops, normalize=False))
         10.0
     """
+    require_alike("(n, removals)", foretold=foretold, drops=drops)
     foretold, drops = accurate(foretold), accurate(drops)
     if not normalize:
         return (foretold - drops).square().mean(dim=1)
@@ -59,6 +65,18 @@ class Infidelity(AttributionMetric):
         normalize: See :func:`infidelity`.
         subsets: What is removed; metrics and methods that ask for the same share the rows.
         kwargs: For :class:`torchmetrics.Metric`.
+
+    Raises:
+        TypeError: If ``subsets`` are no :class:`~lightning_explain.metrics.perturbation.Subsets`.
+
+    Example:
+        >>> from lightning_explain import ProbeSet, evaluate
+        >>> model = torch.nn.Linear(3, 2, bias=False)
+        >>> model.weight.data = torch.tensor([[3.0, 1.0, -1.0], [0.0, 0.0, 0.0]])
+        >>> probe = ProbeSet.from_tensors(torch.tensor([[1.0, 2.0, 3.0], [3.0, 2.0, 1.0]]), target=0)
+        >>> explained = evaluate(model, probe, ["input_x_gradient"], [Infidelity()]).explained[0]
+        >>> round(explained.scores["infidelity"].mean, 3)
+        0.0
     """
 
     higher_is_better = False
@@ -73,6 +91,7 @@ class Infidelity(AttributionMetric):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        require_kind("subsets", subsets, Subsets, "Subsets(count=64)")
         self.normalize, self.subsets = normalize, subsets
 
     def perfect(self, readout: Readout) -> float | None:  # noqa: D102

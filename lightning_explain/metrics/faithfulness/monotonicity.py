@@ -8,10 +8,12 @@ import torch
 from torch import Tensor
 
 from lightning_explain.attribution.regions import EveryFeature, Partition
+from lightning_explain.attribution.settings import require_number
 from lightning_explain.attribution.target import Readout
 from lightning_explain.metrics.evaluation import Evaluation
 from lightning_explain.metrics.faithfulness.curves import CurveMetric
 from lightning_explain.metrics.metric import METRICS
+from lightning_explain.metrics.shapes import require_alike
 from lightning_explain.precision import accurate
 
 ROUNDING = 1e-6
@@ -27,10 +29,14 @@ def rising_steps(curve: Tensor, tolerance: float = ROUNDING) -> Tensor:
     Returns:
         Shares (n,) in [0, 1], float64; 1 for a curve that never falls, NaN where a value is not finite.
 
+    Raises:
+        ValueError: If the shapes do not fit.
+
     Example:
         >>> rising_steps(torch.tensor([[0.1, 0.2, 0.2, 0.7], [0.1, 0.4, 0.3, 0.7], [torch.nan, 0.4, 0.3, 0.7]]))
         tensor([1.0000, 0.6667,    nan], dtype=torch.float64)
     """
+    require_alike("(n, points)", curve=curve)
     values = accurate(curve)
     allowed = tolerance * values.abs().amax(dim=1, keepdim=True)
     share = (values.diff(dim=1) >= -allowed).double().mean(dim=1)
@@ -58,6 +64,15 @@ class Monotonicity(CurveMetric):
 
     Raises:
         ValueError: If there is no step, or ``tolerance`` is negative.
+
+    Example:
+        >>> from lightning_explain import ProbeSet, evaluate
+        >>> model = torch.nn.Linear(3, 2, bias=False)
+        >>> model.weight.data = torch.tensor([[3.0, 1.0, -1.0], [0.0, 0.0, 0.0]])
+        >>> probe = ProbeSet.from_tensors(torch.tensor([[1.0, 2.0, 3.0], [3.0, 2.0, 1.0]]), target=0)
+        >>> explained = evaluate(model, probe, ["input_x_gradient"], [Monotonicity()]).explained[0]
+        >>> round(explained.scores["monotonicity"].mean, 3)
+        0.0
     """
 
     higher_is_better = True
@@ -74,6 +89,7 @@ class Monotonicity(CurveMetric):
         **kwargs: Any,
     ) -> None:
         super().__init__(steps, partition, fill, **kwargs)
+        require_number("tolerance", tolerance)
         if tolerance < 0:
             raise ValueError(f"tolerance must not be negative, got {tolerance}.")
         self.share, self.tolerance = share, tolerance

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from lightning_explain.attribution.regions import Grid, Partition
+from lightning_explain.attribution.regions import Grid, Partition, require_partition
 from lightning_explain.attribution.removal import left
+from lightning_explain.attribution.settings import require_integer
 from lightning_explain.metrics.evaluation import Evaluation
 from lightning_explain.metrics.faithfulness.confidence import holds_integers
 from lightning_explain.metrics.faithfulness.faithfulness_correlation import CorrelationMetric
@@ -40,11 +41,17 @@ def expected_change(perturbations: Perturbations, partition: Partition, draws: i
     ids, count = regions.ids.expand(problem.samples, -1), regions.count
 
     def compute() -> Tensor:
-        scores = left(problem, count * draws, lambda rows, copy: ids[rows] == (copy % count)[:, None], "uniform")
+        scores = left(
+            problem,
+            count * draws,
+            lambda rows, copy: ids[rows] == (copy % count)[:, None],
+            "uniform",
+            perturbations.seed,
+        )
         changes: Tensor = accurate(scores) - accurate(problem.value)[:, None]
         return changes.square().reshape(-1, draws, count).mean(dim=1)
 
-    return problem.remembered(("expected change", partition, draws), compute)
+    return problem.remembered(("expected change", partition, draws, perturbations.seed), compute)
 
 
 @METRICS.register("monotonicity_correlation")
@@ -66,12 +73,21 @@ class MonotonicityCorrelation(CorrelationMetric):
 
     Raises:
         ValueError: If ``draws`` is less.
+
+    Example:
+        >>> from lightning_explain import ProbeSet, evaluate
+        >>> model = torch.nn.Linear(3, 2, bias=False)
+        >>> model.weight.data = torch.tensor([[3.0, 1.0, -1.0], [0.0, 0.0, 0.0]])
+        >>> probe = ProbeSet.from_tensors(torch.tensor([[1.0, 2.0, 3.0], [3.0, 2.0, 1.0]]), target=0)
+        >>> explained = evaluate(model, probe, ["input_x_gradient"], [MonotonicityCorrelation()]).explained[0]
+        >>> round(explained.scores["monotonicity_correlation"].mean, 3)
+        0.683
     """
 
     def __init__(self, draws: int = 8, partition: Partition = Grid(), **kwargs: Any) -> None:  # noqa: B008  (frozen)
         super().__init__(**kwargs)
-        if draws < 1:
-            raise ValueError(f"draws must be at least 1, got {draws}.")
+        require_integer("draws", draws, 1)
+        require_partition(partition)
         self.draws, self.partition = draws, partition
 
     def missing(self, method: Method, space: Place, probe: ProbeSet) -> str | None:  # noqa: D102

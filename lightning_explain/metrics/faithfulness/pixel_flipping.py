@@ -8,6 +8,7 @@ from lightning_explain.attribution.target import Readout
 from lightning_explain.metrics.evaluation import Evaluation
 from lightning_explain.metrics.faithfulness.curves import CurveMetric
 from lightning_explain.metrics.metric import METRICS
+from lightning_explain.metrics.shapes import require_alike
 
 
 def pixel_flipping(values: Tensor) -> Tensor:
@@ -21,11 +22,15 @@ def pixel_flipping(values: Tensor) -> Tensor:
     Returns:
         Means (n,), in units of the score; lower is better, NaN where a value is.
 
+    Raises:
+        ValueError: If the shapes do not fit.
+
     Example:
         >>> import torch
         >>> pixel_flipping(torch.tensor([[1.0, 0.5, 0.25, 0.0]]))
         tensor([0.2500])
     """
+    require_alike("(n, K + 1)", values=values)
     return values[:, 1:].mean(dim=1)
 
 
@@ -41,6 +46,16 @@ class PixelFlipping(CurveMetric):
 
     Args:
         steps: See :class:`~lightning_explain.metrics.faithfulness.curves.CurveMetric`, as for the other arguments.
+
+    Example:
+        >>> import torch
+        >>> from lightning_explain import ProbeSet, evaluate
+        >>> model = torch.nn.Linear(3, 2, bias=False)
+        >>> model.weight.data = torch.tensor([[3.0, 1.0, -1.0], [0.0, 0.0, 0.0]])
+        >>> probe = ProbeSet.from_tensors(torch.tensor([[1.0, 2.0, 3.0], [3.0, 2.0, 1.0]]), target=0)
+        >>> explained = evaluate(model, probe, ["input_x_gradient"], [PixelFlipping()]).explained[0]
+        >>> round(explained.scores["pixel_flipping"].mean, 3)
+        0.386
     """
 
     higher_is_better = False

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from lightning_explain.attribution.place import Neuron, Place
 from lightning_explain.attribution.regions import EveryFeature, Partition
+from lightning_explain.attribution.settings import numbers
 from lightning_explain.attribution.target import Readout
 from lightning_explain.metrics.evaluation import Evaluation
 from lightning_explain.metrics.metric import METRICS, AttributionMetric
@@ -49,7 +50,18 @@ class ROAD(AttributionMetric):
         kwargs: For :class:`torchmetrics.Metric`.
 
     Raises:
-        ValueError: If a percentage is not between 0 and 100, or the order or the readout is unknown.
+        TypeError: If a setting is of the wrong kind.
+        ValueError: If a percentage is not between 0 and 100, all are below 1 as shares are, or the order or the readout
+            is unknown.
+
+    Example:
+        >>> from lightning_explain import ProbeSet, evaluate
+        >>> model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(16, 2, bias=False))
+        >>> model[1].weight.data = torch.stack([torch.arange(16.0), torch.arange(16.0).flip(0)]) / 16
+        >>> probe = ProbeSet.from_tensors(torch.ones(2, 1, 4, 4), target=0)
+        >>> explained = evaluate(model, probe, ["input_x_gradient"], [ROAD(readout="probability")]).explained[0]
+        >>> round(explained.scores["road"].mean, 3)
+        0.5
     """
 
     plot_upper_bound = 1.0
@@ -64,6 +76,9 @@ class ROAD(AttributionMetric):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        percentages = numbers("percentages", percentages)
+        if percentages and all(0 < percentage < 1 for percentage in percentages):
+            raise ValueError(f"ROAD takes percentages, not shares: 10 is a tenth. Got {percentages}.")
         if not percentages or not all(0 < percentage < 100 for percentage in percentages):
             raise ValueError(f"Expected percentages between 0 and 100, at least one, got {percentages}.")
         for what, given, known in (("order", order, ORDERS), ("readout", readout, SHOWN)):
@@ -89,6 +104,13 @@ class ROAD(AttributionMetric):
             return "the target is one number, not a class; take readout='probability'"
         return None
 
+    def check(self, problem: Problem) -> None:  # noqa: D102
+        if self.readout == "top" and not several_outputs(problem):
+            raise ValueError(
+                "road asks whether the target is still the highest output, and this model has one; take"
+                " ROAD(readout='probability')."
+            )
+
     def per_sample(self, evaluation: Evaluation) -> Tensor:  # noqa: D102
         if self.order == "difference":
             score = self._mean(evaluation, ascending=True) - self._mean(evaluation, ascending=False)
@@ -103,4 +125,13 @@ class ROAD(AttributionMetric):
 
 def _chooses(problem: Problem) -> bool:
     # A single output is always the highest.
-    return problem.target is not None and not isinstance(problem.place, Neuron) and problem.outputs.shape[1] > 1
+    return not isinstance(problem.place, Neuron) and several_outputs(problem)
+
+
+def several_outputs(problem: Problem) -> bool:
+    """Whether the target is one of several outputs.
+
+    Returns:
+        False for a model that gives one number.
+    """
+    return problem.target is not None and problem.outputs.ndim > 1 and problem.outputs.shape[1] > 1

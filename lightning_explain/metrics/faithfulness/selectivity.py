@@ -27,6 +27,16 @@ class Selectivity(AttributionMetric):
         partition: What goes as one; each region costs a row, but the last.
         fill: What takes the place of features, see :data:`~lightning_explain.attribution.fill.FILLS`.
         kwargs: For :class:`torchmetrics.Metric`.
+
+    Example:
+        >>> import torch
+        >>> from lightning_explain import ProbeSet, evaluate
+        >>> model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(16, 2, bias=False))
+        >>> model[1].weight.data = torch.stack([torch.arange(16.0), torch.arange(16.0).flip(0)]) / 16
+        >>> probe = ProbeSet.from_tensors(torch.ones(2, 1, 4, 4), target=0)
+        >>> explained = evaluate(model, probe, ["input_x_gradient"], [Selectivity(Patches(2))]).explained[0]
+        >>> round(explained.scores["selectivity"].mean, 3)
+        0.167
     """
 
     higher_is_better = False

@@ -7,11 +7,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lightning_explain.attribution.settings import require_kind
 from lightning_explain.metrics.correlation import pearson
 from lightning_explain.metrics.evaluation import Evaluation
 from lightning_explain.metrics.faithfulness.faithfulness_correlation import CorrelationMetric
 from lightning_explain.metrics.metric import METRICS
 from lightning_explain.metrics.perturbation import Subsets
+from lightning_explain.metrics.shapes import require_alike
 
 SHARES = (0.05, 0.1, 0.2, 0.4, 0.8)
 
@@ -27,12 +29,16 @@ def sensitivity_n(foretold: Tensor, drops: Tensor, sizes: Tensor) -> Tensor:
     Returns:
         Means (n,) in [-1, 1], float64, over the sizes for which the correlation is defined; NaN if it is for none.
 
+    Raises:
+        ValueError: If the shapes do not fit.
+
     Example:
         >>> foretold = torch.tensor([[1.0, 2.0, 3.0, 10.0, 20.0, 30.0]])
         >>> drops = torch.tensor([[1.0, 2.0, 3.0, 6.0, 5.0, 4.0]])
         >>> sensitivity_n(foretold, drops, torch.tensor([1, 1, 1, 2, 2, 2]))
         tensor([0.], dtype=torch.float64)
     """
+    require_alike("(n, removals)", foretold=foretold, drops=drops)
     of_size = [sizes == size for size in sizes.unique()]
     return torch.stack([pearson(foretold[:, chosen], drops[:, chosen]) for chosen in of_size]).nanmean(dim=0)
 
@@ -55,7 +61,18 @@ class SensitivityN(CorrelationMetric):
         kwargs: For :class:`torchmetrics.Metric`.
 
     Raises:
+        TypeError: If ``subsets`` are no :class:`~lightning_explain.metrics.perturbation.Subsets`.
         ValueError: If there are fewer.
+
+    Example:
+        >>> from lightning_explain import ProbeSet, evaluate
+        >>> model = torch.nn.Linear(3, 2, bias=False)
+        >>> model.weight.data = torch.tensor([[3.0, 1.0, -1.0], [0.0, 0.0, 0.0]])
+        >>> probe = ProbeSet.from_tensors(torch.tensor([[1.0, 2.0, 3.0], [3.0, 2.0, 1.0]]), target=0)
+        >>> metric = SensitivityN(Subsets(count=12, shares=(0.4, 0.7)))
+        >>> explained = evaluate(model, probe, ["input_x_gradient"], [metric]).explained[0]
+        >>> round(explained.scores["sensitivity_n"].mean, 3)
+        1.0
     """
 
     def __init__(
@@ -64,6 +81,7 @@ class SensitivityN(CorrelationMetric):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        require_kind("subsets", subsets, Subsets, "Subsets(count=64)")
         least = 3 * len(subsets.shares)
         if subsets.count < least:
             raise ValueError(

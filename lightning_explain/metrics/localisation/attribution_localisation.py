@@ -29,6 +29,17 @@ class AttributionLocalisation(ShareMetric):
         weighted: Divide by the mask's share of the area, the paper's :math:`\mu_w`: 1 is chance.
         artefact: Whether the region is an artefact: then lower is better.
         kwargs: For :class:`torchmetrics.Metric`.
+
+    Example:
+        >>> import torch
+        >>> from lightning_explain import ProbeSet, evaluate
+        >>> model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(16, 2, bias=False))
+        >>> model[1].weight.data = torch.stack([torch.arange(16.0), torch.arange(16.0).flip(0)]) / 16
+        >>> mask = torch.arange(16).view(1, 4, 4).expand(2, 4, 4) >= 12
+        >>> probe = ProbeSet.from_tensors(torch.ones(2, 1, 4, 4), target=0, mask=mask)
+        >>> explained = evaluate(model, probe, ["input_x_gradient"], [AttributionLocalisation()]).explained[0]
+        >>> round(explained.scores["attribution_localisation"].mean, 3)
+        0.45
     """
 
     def __init__(self, weighted: bool = False, artefact: bool = False, **kwargs: Any) -> None:

@@ -101,6 +101,17 @@ class Focus(AttributionMetric):
             pictures, for models that take inputs of twice the size.
         seed: Where the random choice of pictures begins.
         kwargs: For :class:`torchmetrics.Metric`.
+
+    Example:
+        >>> from lightning_explain import ProbeSet, evaluate
+        >>> model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(16, 2, bias=False))
+        >>> model[1].weight.data = torch.stack([torch.ones(16), -torch.ones(16)])
+        >>> label = torch.tensor([0, 0, 1, 1])
+        >>> pictures = (1.0 - 2 * label).view(4, 1, 1, 1).expand(4, 1, 4, 4)
+        >>> probe = ProbeSet.from_tensors(pictures, target=label, label=label)
+        >>> explained = evaluate(model, probe, ["input_x_gradient"], [Focus()]).explained[0]
+        >>> round(explained.scores["focus"].mean, 3)
+        1.0
     """
 
     higher_is_better = True

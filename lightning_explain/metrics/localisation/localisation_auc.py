@@ -8,6 +8,7 @@ from torch import Tensor
 from lightning_explain.metrics.localisation.region import RegionMetric, defined
 from lightning_explain.metrics.metric import METRICS
 from lightning_explain.metrics.ranks import average_ranks
+from lightning_explain.metrics.shapes import require_region
 from lightning_explain.precision import accurate
 
 
@@ -24,10 +25,15 @@ def localisation_auc(scores: Tensor, mask: Tensor) -> Tensor:
     Returns:
         Areas (n,) in [0, 1], float64; NaN where the region is empty or everything, or the map not finite.
 
+    Raises:
+        TypeError: If the region is not boolean.
+        ValueError: If the shapes do not fit.
+
     Example:
         >>> localisation_auc(torch.tensor([[4.0, 1.0, 2.0, 1.0]]), torch.tensor([[True, True, False, False]]))
         tensor([0.6250], dtype=torch.float64)
     """
+    require_region(scores, mask)
     ranks = average_ranks(accurate(scores))
     mask = mask.to(ranks.device)
     inside = mask.sum(dim=1).double()
@@ -49,6 +55,16 @@ class LocalisationAUC(RegionMetric):
     Args:
         artefact: Whether the region is an artefact: then lower is better.
         kwargs: For :class:`torchmetrics.Metric`.
+
+    Example:
+        >>> from lightning_explain import ProbeSet, evaluate
+        >>> model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(16, 2, bias=False))
+        >>> model[1].weight.data = torch.stack([torch.arange(16.0), torch.arange(16.0).flip(0)]) / 16
+        >>> mask = torch.arange(16).view(1, 4, 4).expand(2, 4, 4) >= 12
+        >>> probe = ProbeSet.from_tensors(torch.ones(2, 1, 4, 4), target=0, mask=mask)
+        >>> explained = evaluate(model, probe, ["input_x_gradient"], [LocalisationAUC()]).explained[0]
+        >>> round(explained.scores["localisation_auc"].mean, 3)
+        1.0
     """
 
     plot_upper_bound = 1.0

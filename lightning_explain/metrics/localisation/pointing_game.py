@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from lightning_explain.attribution.settings import require_number
 from lightning_explain.metrics.localisation.region import ShareMetric, defined
 from lightning_explain.metrics.metric import METRICS
+from lightning_explain.metrics.shapes import require_region
 from lightning_explain.precision import accurate
 
 if TYPE_CHECKING:
@@ -29,11 +31,16 @@ def pointing_game(scores: Tensor, mask: Tensor) -> Tensor:
     Returns:
         Hits (n,) in [0, 1], float64, 0 or 1 without ties; NaN where the region is empty or the map not finite.
 
+    Raises:
+        TypeError: If the region is not boolean.
+        ValueError: If the shapes do not fit.
+
     Example:
         >>> scores = torch.tensor([[3.0, 1.0, 2.0], [2.0, 1.0, 2.0]])
         >>> pointing_game(scores, torch.tensor([[True, True, False]]).expand(2, 3))
         tensor([1.0000, 0.5000], dtype=torch.float64)
     """
+    require_region(scores, mask)
     scores = accurate(scores)
     mask = mask.to(scores.device)
     highest = scores == scores.amax(dim=1, keepdim=True)
@@ -87,12 +94,23 @@ class PointingGame(ShareMetric):
 
     Raises:
         ValueError: If the tolerance is negative.
+
+    Example:
+        >>> from lightning_explain import ProbeSet, evaluate
+        >>> model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(16, 2, bias=False))
+        >>> model[1].weight.data = torch.stack([torch.arange(16.0), torch.arange(16.0).flip(0)]) / 16
+        >>> mask = torch.arange(16).view(1, 4, 4).expand(2, 4, 4) >= 12
+        >>> probe = ProbeSet.from_tensors(torch.ones(2, 1, 4, 4), target=0, mask=mask)
+        >>> explained = evaluate(model, probe, ["input_x_gradient"], [PointingGame()]).explained[0]
+        >>> round(explained.scores["pointing_game"].mean, 3)
+        1.0
     """
 
     default = True
 
     def __init__(self, tolerance: float = 0, enrichment: bool = False, artefact: bool = False, **kwargs: Any) -> None:
         super().__init__(enrichment, artefact, **kwargs)
+        require_number("tolerance", tolerance)
         if not tolerance >= 0:
             raise ValueError(f"The tolerance is a number of positions, at least 0, got {tolerance}.")
         self.tolerance = tolerance

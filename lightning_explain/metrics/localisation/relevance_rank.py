@@ -7,6 +7,7 @@ from torch import Tensor
 
 from lightning_explain.metrics.localisation.region import ShareMetric, defined
 from lightning_explain.metrics.metric import METRICS
+from lightning_explain.metrics.shapes import require_region
 from lightning_explain.precision import accurate
 
 
@@ -23,10 +24,15 @@ def relevance_rank(scores: Tensor, mask: Tensor) -> Tensor:
     Returns:
         Shares (n,) in [0, 1], float64; NaN where the region is empty or the map not finite.
 
+    Raises:
+        TypeError: If the region is not boolean.
+        ValueError: If the shapes do not fit.
+
     Example:
         >>> relevance_rank(torch.tensor([[3.0, 1.0, 2.0, 2.0]]), torch.tensor([[True, False, True, False]]))
         tensor([0.7500], dtype=torch.float64)
     """
+    require_region(scores, mask)
     size = mask.sum(dim=1)
     return torch.where(defined(scores, mask), hits(scores, mask, size) / size.clamp(min=1), torch.nan)
 
@@ -64,6 +70,16 @@ class RelevanceRank(ShareMetric):
         enrichment: Divide by the region's share of the area: 1 is chance, whatever the region's size.
         artefact: Whether the region is an artefact: then lower is better.
         kwargs: For :class:`torchmetrics.Metric`.
+
+    Example:
+        >>> from lightning_explain import ProbeSet, evaluate
+        >>> model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(16, 2, bias=False))
+        >>> model[1].weight.data = torch.stack([torch.arange(16.0), torch.arange(16.0).flip(0)]) / 16
+        >>> mask = torch.arange(16).view(1, 4, 4).expand(2, 4, 4) >= 12
+        >>> probe = ProbeSet.from_tensors(torch.ones(2, 1, 4, 4), target=0, mask=mask)
+        >>> explained = evaluate(model, probe, ["input_x_gradient"], [RelevanceRank()]).explained[0]
+        >>> round(explained.scores["relevance_rank"].mean, 3)
+        4.0
     """
 
     default = True

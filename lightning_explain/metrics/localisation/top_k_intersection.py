@@ -8,10 +8,12 @@ import torch
 from torch import Tensor
 
 from lightning_explain.attribution.features import FeatureSpace
+from lightning_explain.attribution.settings import require_number
 from lightning_explain.inputs import is_continuous, leaves
 from lightning_explain.metrics.localisation.region import ShareMetric, defined
 from lightning_explain.metrics.localisation.relevance_rank import hits
 from lightning_explain.metrics.metric import METRICS
+from lightning_explain.metrics.shapes import require_region
 
 if TYPE_CHECKING:
     from lightning_explain.attribution.methods import Method
@@ -35,12 +37,14 @@ def top_k_intersection(scores: Tensor, mask: Tensor, k: int) -> Tensor:
         Shares (n,) in [0, 1], float64; NaN where the region is empty or the map not finite.
 
     Raises:
-        ValueError: If there are no k features.
+        TypeError: If the region is not boolean.
+        ValueError: If there are no k features, or the shapes do not fit.
 
     Example:
         >>> top_k_intersection(torch.tensor([[4.0, 3.0, 2.0, 2.0]]), torch.tensor([[True, False, True, False]]), k=3)
         tensor([0.5000], dtype=torch.float64)
     """
+    require_region(scores, mask)
     if not 1 <= k <= scores.shape[1]:
         raise ValueError(f"k must be from 1 to the number of features, {scores.shape[1]}, got {k}.")
     number = torch.full((len(scores),), k, device=scores.device)
@@ -66,10 +70,22 @@ class TopKIntersection(ShareMetric):
 
     Raises:
         ValueError: If k is neither.
+
+    Example:
+        >>> from lightning_explain import ProbeSet, evaluate
+        >>> model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(16, 2, bias=False))
+        >>> model[1].weight.data = torch.stack([torch.arange(16.0), torch.arange(16.0).flip(0)]) / 16
+        >>> mask = torch.arange(16).view(1, 4, 4).expand(2, 4, 4) >= 12
+        >>> probe = ProbeSet.from_tensors(torch.ones(2, 1, 4, 4), target=0, mask=mask)
+        >>> explained = evaluate(model, probe, ["input_x_gradient"], [TopKIntersection(k=8)]).explained[0]
+        >>> round(explained.scores["top_k_intersection"].mean, 3)
+        0.5
     """
 
     def __init__(self, k: float = 0.02, enrichment: bool = False, artefact: bool = False, **kwargs: Any) -> None:
         super().__init__(enrichment, artefact, **kwargs)
+        if not isinstance(k, bool):
+            require_number("k", k)
         if isinstance(k, bool) or (k < 1 if isinstance(k, int) else not 0 < k <= 1):
             raise ValueError(f"k is a number of features (an integer from 1) or a share of them in (0, 1], got {k!r}.")
         self.k = k

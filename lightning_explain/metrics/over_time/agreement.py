@@ -44,6 +44,15 @@ class Agreement(AttributionMetric):
     wrong. NaN where there is no other method. The whole table is in the monitor's report.
 
     S. Krishna et al.: The Disagreement Problem in Explainable Machine Learning. arXiv:2202.01602, 2022.
+
+    Example:
+        >>> from lightning_explain import ProbeSet, evaluate
+        >>> model = torch.nn.Sequential(torch.nn.Tanh(), torch.nn.Linear(3, 2, bias=False))
+        >>> model[1].weight.data = torch.tensor([[3.0, 1.0, -1.0], [0.0, 0.0, 0.0]])
+        >>> probe = ProbeSet.from_tensors(torch.tensor([[1.0, 2.0, 3.0], [3.0, 2.0, 1.0]]) / 4, target=0)
+        >>> explained = evaluate(model, probe, ["saliency", "input_x_gradient"], [Agreement()]).explained[0]
+        >>> round(explained.scores["agreement"].mean, 3)
+        0.75
     """
 
     higher_is_better = True

@@ -18,6 +18,11 @@ class Drift(AttributionMetric):
     are compared with those of the model that the fit began with; ``validate`` and ``test`` have nothing to
     compare with. It has no good direction: it falls and levels off as training settles, and a spike under
     a flat loss means that the model has changed its strategy.
+
+    Example:
+        >>> before, now = torch.tensor([[3.0, 2.0, 1.0]]), torch.tensor([[3.0, 1.0, 2.0]])
+        >>> 1 - map_similarity(now, before)
+        tensor([0.5000], dtype=torch.float64)
     """
 
     higher_is_better = None
@@ -36,6 +41,11 @@ class DriftFromBest(AttributionMetric):
     In [0, 2], as :class:`Drift`; the monitor's ``best=`` says which validation is the best. NaN until there is one
     before this. It has no good direction: while the watched score stands still, a growing distance means that the
     model reaches it in another way.
+
+    Example:
+        >>> best, now = torch.tensor([[3.0, 2.0, 1.0]]), torch.tensor([[3.0, 1.0, 2.0]])
+        >>> 1 - map_similarity(now, best)
+        tensor([0.5000], dtype=torch.float64)
     """
 
     higher_is_better = None

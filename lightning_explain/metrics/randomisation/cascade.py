@@ -149,6 +149,15 @@ class MPRTTopDown(CascadeMetric):
 
     Args:
         seed: See :class:`CascadeMetric`, as for the other arguments.
+
+    Example:
+        >>> from lightning_explain import ProbeSet, evaluate
+        >>> model = torch.nn.Sequential(torch.nn.Tanh(), torch.nn.Linear(3, 2, bias=False))
+        >>> model[1].weight.data = torch.tensor([[3.0, 1.0, -1.0], [0.0, 0.0, 0.0]])
+        >>> probe = ProbeSet.from_tensors(torch.tensor([[1.0, 2.0, 3.0], [3.0, 2.0, 1.0]]) / 4, target=0)
+        >>> explained = evaluate(model, probe, ["input_x_gradient"], [MPRTTopDown()]).explained[0]
+        >>> round(explained.scores["mprt_top_down"].mean, 3)
+        -0.25
     """
 
     order = "top_down"
@@ -166,6 +175,15 @@ class MPRTBottomUp(CascadeMetric):
 
     Args:
         seed: See :class:`CascadeMetric`, as for the other arguments.
+
+    Example:
+        >>> from lightning_explain import ProbeSet, evaluate
+        >>> model = torch.nn.Sequential(torch.nn.Tanh(), torch.nn.Linear(3, 2, bias=False))
+        >>> model[1].weight.data = torch.tensor([[3.0, 1.0, -1.0], [0.0, 0.0, 0.0]])
+        >>> probe = ProbeSet.from_tensors(torch.tensor([[1.0, 2.0, 3.0], [3.0, 2.0, 1.0]]) / 4, target=0)
+        >>> explained = evaluate(model, probe, ["input_x_gradient"], [MPRTBottomUp()]).explained[0]
+        >>> round(explained.scores["mprt_bottom_up"].mean, 3)
+        -0.25
     """
 
     order = "bottom_up"
@@ -182,6 +200,15 @@ class MPRTIndependent(CascadeMetric):
 
     Args:
         seed: See :class:`CascadeMetric`, as for the other arguments.
+
+    Example:
+        >>> from lightning_explain import ProbeSet, evaluate
+        >>> model = torch.nn.Sequential(torch.nn.Tanh(), torch.nn.Linear(3, 2, bias=False))
+        >>> model[1].weight.data = torch.tensor([[3.0, 1.0, -1.0], [0.0, 0.0, 0.0]])
+        >>> probe = ProbeSet.from_tensors(torch.tensor([[1.0, 2.0, 3.0], [3.0, 2.0, 1.0]]) / 4, target=0)
+        >>> explained = evaluate(model, probe, ["input_x_gradient"], [MPRTIndependent()]).explained[0]
+        >>> round(explained.scores["mprt_independent"].mean, 3)
+        -0.25
     """
 
     order = "independent"

@@ -7,8 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lightning_explain.attribution.settings import require_integer
 from lightning_explain.metrics.evaluation import Evaluation
 from lightning_explain.metrics.metric import METRICS, AttributionMetric
+from lightning_explain.metrics.shapes import require_alike
 from lightning_explain.precision import accurate
 
 
@@ -22,10 +24,14 @@ def histogram_entropy(values: Tensor, bins: int = 100) -> Tensor:
     Returns:
         Entropies (n,) in [0, ln(bins)], float64: 0 where a row is constant, NaN where it is not finite.
 
+    Raises:
+        ValueError: If the shapes do not fit.
+
     Example:
         >>> histogram_entropy(torch.tensor([[0.0, 1.0, 2.0, 3.0], [0.0, 0.0, 0.0, 3.0], [5.0, 5.0, 5.0, 5.0]]), bins=2)
         tensor([0.6931, 0.5623, 0.0000], dtype=torch.float64)
     """
+    require_alike("(n, D)", values=values)
     values = accurate(values)
     least, span = values.amin(dim=1, keepdim=True), values.amax(dim=1, keepdim=True) - values.amin(dim=1, keepdim=True)
     share = torch.where(span > 0, (values - least) / span, 0.0)
@@ -46,10 +52,14 @@ def relative_rise(original: Tensor, randomised: Tensor) -> Tensor:
     Returns:
         (randomised - original) / original, (n,), from -1 up; NaN where the original is 0.
 
+    Raises:
+        ValueError: If the shapes do not fit.
+
     Example:
         >>> relative_rise(torch.tensor([2.0, 0.0]), torch.tensor([3.0, 1.0]))
         tensor([0.5000, nan])
     """
+    require_alike("(n,)", original=original, randomised=randomised)
     return torch.where(original > 0, (randomised - original) / original, torch.nan)
 
 
@@ -71,6 +81,15 @@ class EfficientMPRT(AttributionMetric):
 
     Raises:
         ValueError: If ``bins`` is less than 2.
+
+    Example:
+        >>> from lightning_explain import ProbeSet, evaluate
+        >>> model = torch.nn.Sequential(torch.nn.Tanh(), torch.nn.Linear(3, 2, bias=False))
+        >>> model[1].weight.data = torch.tensor([[3.0, 1.0, -1.0], [0.0, 0.0, 0.0]])
+        >>> probe = ProbeSet.from_tensors(torch.tensor([[1.0, 2.0, 3.0], [3.0, 2.0, 1.0]]) / 4, target=0)
+        >>> explained = evaluate(model, probe, ["input_x_gradient"], [EfficientMPRT(bins=4)]).explained[0]
+        >>> round(explained.scores["efficient_mprt"].mean, 3)
+        -0.421
     """
 
     higher_is_better = True
@@ -79,8 +98,7 @@ class EfficientMPRT(AttributionMetric):
 
     def __init__(self, bins: int = 100, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if bins < 2:
-            raise ValueError(f"bins must be at least 2, got {bins}.")
+        require_integer("bins", bins, 2)
         self.bins = bins
 
     def per_sample(self, evaluation: Evaluation) -> Tensor:  # noqa: D102

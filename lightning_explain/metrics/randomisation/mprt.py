@@ -18,6 +18,16 @@ class MPRT(AttributionMetric):
     All parameters are random at once, drawn as for a fresh model; those maps are computed once in a run.
 
     J. Adebayo et al.: Sanity Checks for Saliency Maps. arXiv:1810.03292, 2018.
+
+    Example:
+        >>> import torch
+        >>> from lightning_explain import ProbeSet, evaluate
+        >>> model = torch.nn.Sequential(torch.nn.Tanh(), torch.nn.Linear(3, 2, bias=False))
+        >>> model[1].weight.data = torch.tensor([[3.0, 1.0, -1.0], [0.0, 0.0, 0.0]])
+        >>> probe = ProbeSet.from_tensors(torch.tensor([[1.0, 2.0, 3.0], [3.0, 2.0, 1.0]]) / 4, target=0)
+        >>> explained = evaluate(model, probe, ["input_x_gradient"], [MPRT()]).explained[0]
+        >>> round(explained.scores["mprt"].mean, 3)
+        -0.5
     """
 
     higher_is_better = False

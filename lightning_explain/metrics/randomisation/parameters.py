@@ -13,13 +13,22 @@ from lightning_explain.inputs import is_continuous
 from lightning_explain.metrics.layers import STATISTICS, Layers
 from lightning_explain.randomness import stream
 
+# What all batch and instance norms are has no public name.
+NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm)  # noqa: SLF001
+EMBEDDINGS = (nn.Embedding, nn.EmbeddingBag)
+SLOPE = 0.25
+"""The slope of a new PReLU."""
+SMALL = 0.02
+"""The standard deviation of what belongs to no weight, such as class tokens."""
+
 
 @contextmanager
 def randomised(model: nn.Module, seed: int = 0) -> Iterator[None]:
     """Exchange all parameters of a model for random ones, and back.
 
     Weights are uniform in +-1/sqrt(fan in), biases in the range of their weights (torch's own defaults for
-    linear layers and convolutions); normalisation layers are as when new, running statistics too; what
+    linear layers and convolutions), embeddings standard normal, with a row of zeros for padding; normalisation layers
+    (known by their type, whatever their shape) and the slopes of PReLU are as when new, running statistics too; what
     belongs to no weight (class tokens, scales) is normal with standard deviation 0.02.
     Parameters that modules share stay shared. The user's tensors are not written to: others take
     their place for the block.
@@ -100,15 +109,32 @@ def _exchanged(model: nn.Module, drawn: Mapping[int, nn.Parameter], renewed: Seq
 
 
 def _draw(module: nn.Module, name: str, parameter: nn.Parameter, generator: torch.Generator) -> nn.Parameter:
+    constant, normal = _constant(module, name, parameter), _spread(module, name)
     weight = parameter if _is_weight(name, parameter) else _weight_of(module, name)
-    if weight is not None:
+    if constant is not None:
+        values = torch.full(parameter.shape, constant)
+    elif weight is not None and normal is None:
         bound = 1 / math.sqrt(max(1, weight[0].numel()))
         values = (2 * torch.rand(parameter.shape, generator=generator, dtype=torch.float32) - 1) * bound
-    elif name in {"weight", "bias"}:
-        values = torch.full(parameter.shape, float(name == "weight"))
     else:
-        values = torch.randn(parameter.shape, generator=generator, dtype=torch.float32) * 0.02
+        values = torch.randn(parameter.shape, generator=generator, dtype=torch.float32) * (normal or SMALL)
+        if isinstance(module, EMBEDDINGS) and module.padding_idx is not None:
+            values[module.padding_idx] = 0
     return nn.Parameter(values.to(parameter), requires_grad=False)
+
+
+def _constant(module: nn.Module, name: str, parameter: Tensor) -> float | None:
+    # What a fresh module has without drawing it: by its type, whatever shape (LayerNorm((8, 8))) it has.
+    if isinstance(module, nn.PReLU):
+        return SLOPE
+    alone = not _is_weight(name, parameter) and _weight_of(module, name) is None  # a norm of someone's own
+    if name in {"weight", "bias"} and (alone or isinstance(module, NORMS)):
+        return float(name == "weight")
+    return None
+
+
+def _spread(module: nn.Module, name: str) -> float | None:
+    return 1.0 if isinstance(module, EMBEDDINGS) and name == "weight" else None
 
 
 def _is_weight(name: str, parameter: Tensor) -> bool:

@@ -17,6 +17,7 @@ from lightning_explain.metrics.complexity.degenerate import is_degenerate
 from lightning_explain.metrics.evaluation import Evaluation
 from lightning_explain.metrics.metric import METRICS, AttributionMetric
 from lightning_explain.metrics.ranks import map_similarity
+from lightning_explain.metrics.shapes import require_alike
 from lightning_explain.precision import accurate
 from lightning_explain.randomness import stream
 
@@ -45,6 +46,9 @@ def structural_similarity(a: Tensor, b: Tensor) -> Tensor:
     Returns:
         Similarities (n,) in [-1, 1], float64; NaN where a map is constant or not finite.
 
+    Raises:
+        ValueError: If the shapes do not fit.
+
     Z. Wang et al.: Image Quality Assessment: From Error Visibility to Structural Similarity.
     doi:10.1109/TIP.2003.819861, 2004.
 
@@ -53,6 +57,7 @@ def structural_similarity(a: Tensor, b: Tensor) -> Tensor:
         >>> [round(float(structural_similarity(ramp, other)), 2) for other in (5 * ramp, ramp.mT, -ramp)]
         [1.0, 0.6, -0.58]
     """
+    require_alike("(n, height, width)", a=a, b=b)
     a, b = accurate(a), accurate(b)
     defined = (is_degenerate(a.flatten(1)) + is_degenerate(b.flatten(1))) == 0
     a, b = _intensities(a, b, defined)
@@ -112,6 +117,15 @@ class RandomLogit(AttributionMetric):
     Args:
         seed: Where the random classes begin; they are the same at every validation, as long as the target is.
         kwargs: For :class:`torchmetrics.Metric`.
+
+    Example:
+        >>> from lightning_explain import ProbeSet, evaluate
+        >>> model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Tanh(), torch.nn.Linear(16, 2, bias=False))
+        >>> model[2].weight.data = torch.stack([torch.arange(16.0), torch.arange(16.0).flip(0)]) / 16
+        >>> probe = ProbeSet.from_tensors(torch.arange(32.0).view(2, 1, 4, 4) / 32, target=0)
+        >>> explained = evaluate(model, probe, ["input_x_gradient"], [RandomLogit()]).explained[0]
+        >>> round(explained.scores["random_logit"].mean, 3)
+        -0.558
     """
 
     higher_is_better = False
@@ -128,6 +142,9 @@ class RandomLogit(AttributionMetric):
         if isinstance(probe.target, str) and probe.target == "output":
             return "the model gives one number for each sample, there is no other class"
         return None
+
+    def check(self, problem: Problem) -> None:  # noqa: D102
+        self._other(problem)
 
     def per_sample(self, evaluation: Evaluation) -> Tensor:  # noqa: D102
         problem = evaluation.problem

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from lightning_explain.attribution.methods import Method
 from lightning_explain.attribution.methods.noise_tunnel import SmoothGrad
+from lightning_explain.attribution.settings import require_integer, require_number
 from lightning_explain.metrics.metric import METRICS
 from lightning_explain.metrics.randomisation.cascade import ORDERS, CascadeMetric, Order
 from lightning_explain.metrics.robustness.noise import nothing_to_move
@@ -40,12 +41,24 @@ class SmoothMPRT(CascadeMetric):
 
     Raises:
         ValueError: If ``copies`` is less than 1, ``stdev`` is not positive, or the order is unknown.
+
+    Example:
+        >>> import torch
+        >>> from lightning_explain import ProbeSet, evaluate
+        >>> model = torch.nn.Sequential(torch.nn.Tanh(), torch.nn.Linear(3, 2, bias=False))
+        >>> model[1].weight.data = torch.tensor([[3.0, 1.0, -1.0], [0.0, 0.0, 0.0]])
+        >>> probe = ProbeSet.from_tensors(torch.tensor([[1.0, 2.0, 3.0], [3.0, 2.0, 1.0]]) / 4, target=0)
+        >>> explained = evaluate(model, probe, ["input_x_gradient"], [SmoothMPRT()]).explained[0]
+        >>> round(explained.scores["smooth_mprt"].mean, 3)
+        -0.25
     """
 
     def __init__(
         self, copies: int = 8, stdev: float = 0.1, order: Order = "bottom_up", seed: int = 0, **kwargs: Any
     ) -> None:
         super().__init__(seed, **kwargs)
+        require_integer("copies", copies)
+        require_number("stdev", stdev)
         if copies < 1 or stdev <= 0:
             raise ValueError(f"copies must be at least 1 and stdev positive, got {copies} and {stdev}.")
         if order not in ORDERS:

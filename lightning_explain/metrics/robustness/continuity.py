@@ -10,13 +10,13 @@ from torch import Tensor
 from lightning_explain.attribution.features import channel_axis
 from lightning_explain.attribution.place import Layer
 from lightning_explain.attribution.problem import Problem
-from lightning_explain.inputs import Inputs, Point, is_continuous, leaves, rebuild
+from lightning_explain.attribution.settings import numbers, require_integer
+from lightning_explain.inputs import Inputs, is_continuous, leaves, rebuild
 from lightning_explain.metrics.evaluation import Evaluation
 from lightning_explain.metrics.metric import METRICS, AttributionMetric
+from lightning_explain.metrics.robustness.changes import absolute_sum, difference, norm
 from lightning_explain.metrics.robustness.lipschitz import steepness
 from lightning_explain.metrics.robustness.noise import displacement
-from lightning_explain.metrics.robustness.sensitivity import difference, norm
-from lightning_explain.precision import accurate
 
 if TYPE_CHECKING:
     from lightning_explain.attribution.methods import Method
@@ -50,15 +50,6 @@ def translated(inputs: Tensor, fill: Tensor, distance: int, dim: int) -> Tensor:
     return moved
 
 
-def absolute_sum(point: Point) -> Tensor:
-    """The sum of absolute values over all elements of all tensors, the 1-norm.
-
-    Returns:
-        Norms (n,), float64.
-    """
-    return torch.stack([accurate(leaf).reshape(len(leaf), -1).abs().sum(dim=1) for leaf in point]).sum(dim=0)
-
-
 @METRICS.register("continuity")
 class Continuity(AttributionMetric):
     r"""The largest change of the attributions for that of the input, while pictures or series are moved a little.
@@ -80,6 +71,15 @@ class Continuity(AttributionMetric):
 
     Raises:
         ValueError: If there are no distances, or one is 0, or ``along`` is not negative.
+
+    Example:
+        >>> from lightning_explain import ProbeSet, evaluate
+        >>> model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Tanh(), torch.nn.Linear(16, 2, bias=False))
+        >>> model[2].weight.data = torch.stack([torch.arange(16.0), torch.arange(16.0).flip(0)]) / 16
+        >>> probe = ProbeSet.from_tensors(torch.arange(32.0).view(2, 1, 4, 4) / 32, target=0)
+        >>> explained = evaluate(model, probe, ["input_x_gradient"], [Continuity()]).explained[0]
+        >>> round(explained.scores["continuity"].mean, 3)
+        1.224
     """
 
     higher_is_better = False
@@ -87,6 +87,9 @@ class Continuity(AttributionMetric):
 
     def __init__(self, distances: tuple[int, ...] = DISTANCES, along: int = -1, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        require_integer("along", along)
+        for distance in numbers("distances", distances):
+            require_integer("A distance", distance)
         if not distances or 0 in distances:
             raise ValueError(f"distances are one and more numbers of positions, none of them 0, got {distances}.")
         if along >= 0:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
-from lightning_explain.inputs import Point
 from lightning_explain.metrics.evaluation import Evaluation
 from lightning_explain.metrics.metric import METRICS
-from lightning_explain.metrics.robustness.noise import displacement, noisy_explanations, worst
-from lightning_explain.metrics.robustness.sensitivity import SensitivityMetric, difference, norm
+from lightning_explain.metrics.robustness.noise import noisy_changes, worst
+from lightning_explain.metrics.robustness.sensitivity import SensitivityMetric
+from lightning_explain.metrics.shapes import require_alike
 
 
 def steepness(changes: Tensor, distances: Tensor) -> Tensor:
@@ -22,25 +21,16 @@ def steepness(changes: Tensor, distances: Tensor) -> Tensor:
     Returns:
         Ratios (n,) >= 0; NaN where no copy moved.
 
+    Raises:
+        ValueError: If the shapes do not fit.
+
     Example:
+        >>> import torch
         >>> steepness(torch.tensor([[1.0, 0.0], [6.0, 0.0]]), torch.tensor([[2.0, 0.0], [3.0, 0.0]]))
         tensor([2., nan])
     """
+    require_alike("(copies, n)", changes=changes, distances=distances)
     return worst(changes / distances, distances > 0)
-
-
-def lipschitz(copies: list[tuple[Point, Point]], original: Point) -> Tensor:
-    """The steepness of attributions, all norms Euclidean.
-
-    Args:
-        copies: How far the inputs moved, and the attributions there, for each copy; (n, ...) each.
-        original: The attributions of the samples.
-
-    Returns:
-        Ratios (n,), float64; NaN where no copy moved.
-    """
-    changes = torch.stack([norm(difference(attribution, original)) for _, attribution in copies])
-    return steepness(changes, torch.stack([norm(moved) for moved, _ in copies]))
 
 
 @METRICS.register("local_lipschitz")
@@ -57,9 +47,18 @@ class LocalLipschitz(SensitivityMetric):
 
     Args:
         copies: See :class:`SensitivityMetric`, as for the other arguments.
+
+    Example:
+        >>> import torch
+        >>> from lightning_explain import ProbeSet, evaluate
+        >>> model = torch.nn.Sequential(torch.nn.Tanh(), torch.nn.Linear(3, 2, bias=False))
+        >>> model[1].weight.data = torch.tensor([[3.0, 1.0, -1.0], [0.0, 0.0, 0.0]])
+        >>> probe = ProbeSet.from_tensors(torch.tensor([[1.0, 2.0, 3.0], [3.0, 2.0, 1.0]]) / 4, target=0)
+        >>> explained = evaluate(model, probe, ["input_x_gradient"], [LocalLipschitz()]).explained[0]
+        >>> round(explained.scores["local_lipschitz"].mean, 3)
+        0.953
     """
 
     def per_sample(self, evaluation: Evaluation) -> Tensor:  # noqa: D102
-        explained = noisy_explanations(evaluation, self.noise)
-        inputs = evaluation.problem.inputs
-        return lipschitz([(displacement(noisy, inputs), point) for noisy, point in explained], evaluation.point)
+        changes = noisy_changes(evaluation, self.noise)
+        return steepness(changes.absolute, changes.distances)

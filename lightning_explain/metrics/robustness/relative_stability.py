@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -11,51 +11,14 @@ from torch import Tensor
 
 from lightning_explain.attribution.place import Layer
 from lightning_explain.attribution.problem import Problem
-from lightning_explain.inputs import Point, is_continuous, leaves
+from lightning_explain.attribution.settings import require_number
 from lightning_explain.metrics.evaluation import Evaluation
 from lightning_explain.metrics.layers import ROOT, parameter_layers
 from lightning_explain.metrics.metric import METRICS
-from lightning_explain.metrics.robustness.noise import (
-    displacement,
-    noisy_copies,
-    noisy_explanations,
-    noisy_outputs,
-    worst,
-)
-from lightning_explain.metrics.robustness.sensitivity import SensitivityMetric, norm
+from lightning_explain.metrics.robustness.changes import elementwise_change, norm
+from lightning_explain.metrics.robustness.noise import EPS_MIN, Noise, noisy_changes, noisy_copies, worst
+from lightning_explain.metrics.robustness.sensitivity import SensitivityMetric
 from lightning_explain.precision import accurate
-
-
-def elementwise_change(changed: Point, original: Point, eps_min: float) -> Tensor:
-    r"""The norm of the relative change of every element: :math:`\|(a' - a) / a\|_2`.
-
-    An element near 0 would decide alone. One that is smaller than ``eps_min`` times the largest of its tensor counts as
-    that large.
-
-    Args:
-        changed: Tensors (n, ...).
-        original: Tensors of the same shapes.
-        eps_min: The least size of an element, in units of the largest of the sample's tensor (of all its
-            tensors, where one is all zero).
-
-    Returns:
-        Changes (n,) >= 0, float64; NaN where the original is all zero.
-
-    Example:
-        >>> elementwise_change((torch.tensor([[1.5, 6.0]]),), (torch.tensor([[1.0, 5.0]]),), 0.5)
-        tensor([0.2828], dtype=torch.float64)
-    """
-    pairs = [
-        (accurate(a).reshape(len(a), -1), accurate(b).reshape(len(b), -1))
-        for a, b in zip(changed, original, strict=True)
-    ]
-    largest = torch.stack([before.abs().amax(dim=1) for _, before in pairs])
-    largest = torch.where(largest > 0, largest, largest.amax(dim=0))
-    quotients = tuple(
-        (after - before) / torch.maximum(before.abs(), eps_min * size[:, None])
-        for (after, before), size in zip(pairs, largest, strict=True)
-    )
-    return norm(quotients).masked_fill(largest.amax(dim=0) == 0, torch.nan)
 
 
 def predicted(given: Tensor, target: Tensor | None) -> Tensor:
@@ -76,13 +39,45 @@ def predicted(given: Tensor, target: Tensor | None) -> Tensor:
     return given.reshape(*given.shape[:2], -1).argmax(dim=1)
 
 
+@dataclass(frozen=True, eq=False)
+class OutputChanges:
+    """How the outputs for noisy copies differ from those for the samples.
+
+    Args:
+        same: Whether the predicted class is the same, (copies, n) boolean.
+        norms: The Euclidean norm of the change of all outputs, (copies, n), float64.
+    """
+
+    same: Tensor
+    norms: Tensor
+
+
+def noisy_outputs(problem: Problem, noise: Noise) -> OutputChanges:
+    """What the model makes of the noisy copies that :func:`noisy_changes` explains.
+
+    Returns:
+        Numbers for each copy; computed once for all methods at a place. No copy's outputs are kept.
+    """
+
+    def compute() -> OutputChanges:
+        before, classes = accurate(problem.outputs), predicted(problem.outputs, problem.target)
+        same, norms = [], []
+        for noisy in noisy_copies(problem.inputs, noise):
+            given = problem.with_inputs(noisy).outputs
+            same.append((predicted(given, problem.target) == classes).all(dim=1))
+            norms.append(norm((accurate(given) - before,)))
+        return OutputChanges(torch.stack(same), torch.stack(norms))
+
+    return problem.remembered(("noisy outputs", noise), compute)
+
+
 class RelativeStability(SensitivityMetric):
     """Base of the relative stabilities.
 
     Args:
         copies: Noisy copies of each sample; each costs an explanation and a row, which all metrics of the same noise
-            share.
-        radius: The noise's half width, in units of the standard deviation of the probe set's inputs.
+            share (as long as ``eps_min`` is the same too).
+        radius: The noise's half width, in units of each sample's standard deviation in that input.
         seed: Where the noise begins.
         eps_min: Twice a least size: of an element that something is divided by, see :func:`elementwise_change`, and
             of the change that the attributions' change is divided by. Positive.
@@ -93,36 +88,27 @@ class RelativeStability(SensitivityMetric):
     """
 
     def __init__(
-        self, copies: int = 3, radius: float = 0.1, seed: int = 0, eps_min: float = 1e-2, **kwargs: Any
+        self, copies: int = 3, radius: float = 0.1, seed: int = 0, eps_min: float = EPS_MIN, **kwargs: Any
     ) -> None:
         super().__init__(copies, radius, seed, **kwargs)
+        require_number("eps_min", eps_min)
         if eps_min <= 0:
             raise ValueError(f"eps_min must be positive, got {eps_min}.")
         self.eps_min = eps_min
 
     def per_sample(self, evaluation: Evaluation) -> Tensor:  # noqa: D102
-        problem, explained = evaluation.problem, noisy_explanations(evaluation, self.noise)
-        changes = [elementwise_change(point, evaluation.point, self.eps_min) for _, point in explained]
-        distances = [norm(displacement(noisy, problem.inputs)) for noisy, _ in explained]
-        moved = torch.stack(distances) > 0
-        counts = self._same_prediction(evaluation).to(moved.device) & moved
-        divisor = torch.stack(list(self.divisors(evaluation))).clamp(min=self.eps_min)
-        return worst(torch.stack(changes) / divisor, counts)
+        changes = noisy_changes(evaluation, self.noise, self.eps_min)
+        same = noisy_outputs(evaluation.problem, self.noise).same.to(changes.moved.device)
+        divisor = self.divisors(evaluation).clamp(min=self.eps_min)
+        return worst(changes.elementwise / divisor, same & changes.moved)
 
     @abstractmethod
-    def divisors(self, evaluation: Evaluation) -> Sequence[Tensor]:
+    def divisors(self, evaluation: Evaluation) -> Tensor:
         """How much it changed that the attributions' change is compared with.
 
         Returns:
-            Changes (n,), float64, for each copy.
+            Changes (copies, n), float64.
         """
-
-    def _same_prediction(self, evaluation: Evaluation) -> Tensor:
-        problem = evaluation.problem
-        before = predicted(problem.outputs, problem.target)
-        return torch.stack([
-            (predicted(given, problem.target) == before).all(dim=1) for given in noisy_outputs(evaluation, self.noise)
-        ])
 
 
 @METRICS.register("relative_input_stability")
@@ -139,14 +125,19 @@ class RelativeInputStability(RelativeStability):
 
     Args:
         copies: See :class:`RelativeStability`, as for the other arguments.
+
+    Example:
+        >>> from lightning_explain import ProbeSet, evaluate
+        >>> model = torch.nn.Sequential(torch.nn.Tanh(), torch.nn.Linear(3, 2, bias=False))
+        >>> model[1].weight.data = torch.tensor([[3.0, 1.0, -1.0], [0.0, 0.0, 0.0]])
+        >>> probe = ProbeSet.from_tensors(torch.tensor([[1.0, 2.0, 3.0], [3.0, 2.0, 1.0]]) / 4, target=0)
+        >>> explained = evaluate(model, probe, ["input_x_gradient"], [RelativeInputStability()]).explained[0]
+        >>> round(explained.scores["relative_input_stability"].mean, 3)
+        0.75
     """
 
-    def divisors(self, evaluation: Evaluation) -> Sequence[Tensor]:  # noqa: D102
-        before = tuple(filter(is_continuous, leaves(evaluation.problem.inputs)))
-        return [
-            elementwise_change(tuple(filter(is_continuous, leaves(noisy))), before, self.eps_min)
-            for noisy, _ in noisy_explanations(evaluation, self.noise)
-        ]
+    def divisors(self, evaluation: Evaluation) -> Tensor:  # noqa: D102
+        return noisy_changes(evaluation, self.noise, self.eps_min).of_input
 
 
 @METRICS.register("relative_output_stability")
@@ -163,11 +154,19 @@ class RelativeOutputStability(RelativeStability):
 
     Args:
         copies: See :class:`RelativeStability`, as for the other arguments.
+
+    Example:
+        >>> from lightning_explain import ProbeSet, evaluate
+        >>> model = torch.nn.Sequential(torch.nn.Tanh(), torch.nn.Linear(3, 2, bias=False))
+        >>> model[1].weight.data = torch.tensor([[3.0, 1.0, -1.0], [0.0, 0.0, 0.0]])
+        >>> probe = ProbeSet.from_tensors(torch.tensor([[1.0, 2.0, 3.0], [3.0, 2.0, 1.0]]) / 4, target=0)
+        >>> explained = evaluate(model, probe, ["input_x_gradient"], [RelativeOutputStability()]).explained[0]
+        >>> round(explained.scores["relative_output_stability"].mean, 3)
+        2.812
     """
 
-    def divisors(self, evaluation: Evaluation) -> Sequence[Tensor]:  # noqa: D102
-        before = accurate(evaluation.problem.outputs)
-        return [norm((accurate(given) - before,)) for given in noisy_outputs(evaluation, self.noise)]
+    def divisors(self, evaluation: Evaluation) -> Tensor:  # noqa: D102
+        return noisy_outputs(evaluation.problem, self.noise).norms
 
 
 @METRICS.register("relative_representation_stability")
@@ -190,6 +189,15 @@ class RelativeRepresentationStability(RelativeStability):
         seed: See there.
         eps_min: See there.
         kwargs: For :class:`torchmetrics.Metric`.
+
+    Example:
+        >>> from lightning_explain import ProbeSet, evaluate
+        >>> model = torch.nn.Sequential(torch.nn.Tanh(), torch.nn.Linear(3, 2, bias=False))
+        >>> model[1].weight.data = torch.tensor([[3.0, 1.0, -1.0], [0.0, 0.0, 0.0]])
+        >>> probe = ProbeSet.from_tensors(torch.tensor([[1.0, 2.0, 3.0], [3.0, 2.0, 1.0]]) / 4, target=0)
+        >>> explained = evaluate(model, probe, ["input_x_gradient"], [RelativeRepresentationStability()]).explained[0]
+        >>> round(explained.scores["relative_representation_stability"].mean, 3)
+        0.821
     """
 
     def __init__(
@@ -198,24 +206,23 @@ class RelativeRepresentationStability(RelativeStability):
         copies: int = 3,
         radius: float = 0.1,
         seed: int = 0,
-        eps_min: float = 1e-2,
+        eps_min: float = EPS_MIN,
         **kwargs: Any,
     ) -> None:
         super().__init__(copies, radius, seed, eps_min, **kwargs)
         self.layer = Layer(layer) if isinstance(layer, str) else layer
 
-    def divisors(self, evaluation: Evaluation) -> Sequence[Tensor]:  # noqa: D102
-        before, *noisy = self._representations(evaluation.problem)
-        return [elementwise_change(point, before, self.eps_min) for point in noisy]
-
-    def _representations(self, problem: Problem) -> list[Point]:
+    def divisors(self, evaluation: Evaluation) -> Tensor:  # noqa: D102
+        problem = evaluation.problem
         layer = self.layer or Layer(_head(problem), of="input")
 
-        def represent() -> list[Point]:
+        def compute() -> Tensor:
+            before = problem.at(layer).z
             copies = noisy_copies(problem.inputs, self.noise)
-            return [problem.at(layer).z, *(problem.with_inputs(noisy).at(layer).z for noisy in copies)]
+            after = (problem.with_inputs(noisy).at(layer).z for noisy in copies)
+            return torch.stack([elementwise_change(point, before, self.eps_min) for point in after])
 
-        return problem.remembered(("noisy representations", layer, self.noise), represent)
+        return problem.remembered(("noisy representations", layer, self.noise, self.eps_min), compute)
 
 
 def _head(problem: Problem) -> str:

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from lightning_explain.inputs import Point
 from lightning_explain.metrics.evaluation import Evaluation
 from lightning_explain.metrics.metric import METRICS, AttributionMetric
-from lightning_explain.metrics.robustness.noise import Noise, noisy_explanations, nothing_to_move
-from lightning_explain.precision import accurate
+from lightning_explain.metrics.robustness.noise import Noise, noisy_changes, nothing_to_move, worst
+from lightning_explain.metrics.shapes import require_alike
 
 if TYPE_CHECKING:
     from lightning_explain.attribution.methods import Method
@@ -19,38 +18,25 @@ if TYPE_CHECKING:
     from lightning_explain.probe import ProbeSet
 
 
-def relative_change(changed: Point, original: Point) -> Tensor:
-    r"""How far attributions moved, relative to their size: :math:`\|\phi' - \phi\|_F / \|\phi\|_F`.
+def mean_of(values: Tensor, counts: Tensor) -> Tensor:
+    """The mean over the copies that count.
+
+    Args:
+        values: A value for each copy, (copies, n).
+        counts: Which of them count, (copies, n).
 
     Returns:
-        Changes (n,) >= 0, float64; NaN where the original is all zero.
+        Means (n,); NaN where no copy counts, or one that does is NaN.
+
+    Raises:
+        ValueError: If the shapes do not fit.
 
     Example:
-        >>> relative_change((torch.tensor([[3.0, 4.0]]),), (torch.tensor([[0.0, 4.0]]),))
-        tensor([0.7500], dtype=torch.float64)
+        >>> mean_of(torch.tensor([[1.0, 2.0], [9.0, 5.0]]), torch.tensor([[True, False], [True, False]]))
+        tensor([5., nan])
     """
-    moved = norm(difference(changed, original))
-    size = norm(original)
-    return torch.where(size > 0, moved / size, torch.nan)
-
-
-def difference(changed: Point, original: Point) -> Point:
-    """Tensor by tensor, changed - original.
-
-    Returns:
-        Differences (n, ...) each.
-    """
-    return tuple(a - b for a, b in zip(changed, original, strict=True))
-
-
-def norm(point: Point) -> Tensor:
-    """The Euclidean norm over all elements of all tensors.
-
-    Returns:
-        Norms (n,), float64.
-    """
-    flat = (accurate(leaf).reshape(leaf.shape[0], -1) for leaf in point)
-    return torch.stack([leaf.square().sum(dim=1) for leaf in flat]).sum(dim=0).sqrt()
+    require_alike("(copies, n)", values=values, counts=counts)
+    return torch.where(counts, values, 0).sum(dim=0) / counts.sum(dim=0)
 
 
 class SensitivityMetric(AttributionMetric):
@@ -58,7 +44,7 @@ class SensitivityMetric(AttributionMetric):
 
     Args:
         copies: Noisy copies of each sample; each costs an explanation, which all metrics of the same noise share.
-        radius: The noise's half width, in units of the standard deviation of the probe set's inputs.
+        radius: The noise's half width, in units of each sample's standard deviation in that input.
         seed: Where the noise begins.
         kwargs: For :class:`torchmetrics.Metric`.
 
@@ -77,46 +63,60 @@ class SensitivityMetric(AttributionMetric):
         return nothing_to_move(probe)
 
 
-class _Sensitivity(SensitivityMetric):
-    def _changes(self, evaluation: Evaluation) -> Tensor:
-        explained = noisy_explanations(evaluation, self.noise)
-        return torch.stack([relative_change(attribution, evaluation.point) for _, attribution in explained])
-
-
 @METRICS.register("max_sensitivity")
-class MaxSensitivity(_Sensitivity):
+class MaxSensitivity(SensitivityMetric):
     r"""The largest relative change of the attributions under small uniform noise on the inputs.
 
     .. math:: \max_{\|x' - x\|_\infty \le r} \frac{\|\phi(x') - \phi(x)\|_F}{\|\phi(x)\|_F}
 
     From 0 up; lower is better, though a method that ignores its input is perfect here. The maximum
     grows with the number of copies: compare only at the same settings. The noise is the same at every
-    validation.
+    validation and for every sample, each in its own units. NaN for all-zero maps, and where no noise moves the sample.
 
     C.-K. Yeh et al.: On the (In)fidelity and Sensitivity of Explanations. arXiv:1901.09392, 2019.
 
     Args:
         copies: See :class:`SensitivityMetric`, as for the other arguments.
+
+    Example:
+        >>> from lightning_explain import ProbeSet, evaluate
+        >>> model = torch.nn.Sequential(torch.nn.Tanh(), torch.nn.Linear(3, 2, bias=False))
+        >>> model[1].weight.data = torch.tensor([[3.0, 1.0, -1.0], [0.0, 0.0, 0.0]])
+        >>> probe = ProbeSet.from_tensors(torch.tensor([[1.0, 2.0, 3.0], [3.0, 2.0, 1.0]]) / 4, target=0)
+        >>> explained = evaluate(model, probe, ["input_x_gradient"], [MaxSensitivity()]).explained[0]
+        >>> round(explained.scores["max_sensitivity"].mean, 3)
+        0.021
     """
 
     default = True
 
     def per_sample(self, evaluation: Evaluation) -> Tensor:  # noqa: D102
-        return self._changes(evaluation).amax(dim=0)
+        changes = noisy_changes(evaluation, self.noise)
+        return worst(changes.relative, changes.moved)
 
 
 @METRICS.register("average_sensitivity")
-class AverageSensitivity(_Sensitivity):
+class AverageSensitivity(SensitivityMetric):
     r"""The mean relative change of the attributions under small uniform noise on the inputs.
 
     From 0 up; lower is better. It does not grow with the number of copies, as :class:`MaxSensitivity` does, and shares
-    its noisy copies.
+    its noisy copies. NaN where that is.
 
     U. Bhatt, A. Weller, J. Moura: Evaluating and Aggregating Feature-based Model Explanations. arXiv:2005.00631, 2020.
 
     Args:
         copies: See :class:`SensitivityMetric`, as for the other arguments.
+
+    Example:
+        >>> from lightning_explain import ProbeSet, evaluate
+        >>> model = torch.nn.Sequential(torch.nn.Tanh(), torch.nn.Linear(3, 2, bias=False))
+        >>> model[1].weight.data = torch.tensor([[3.0, 1.0, -1.0], [0.0, 0.0, 0.0]])
+        >>> probe = ProbeSet.from_tensors(torch.tensor([[1.0, 2.0, 3.0], [3.0, 2.0, 1.0]]) / 4, target=0)
+        >>> explained = evaluate(model, probe, ["input_x_gradient"], [AverageSensitivity()]).explained[0]
+        >>> round(explained.scores["average_sensitivity"].mean, 3)
+        0.017
     """
 
     def per_sample(self, evaluation: Evaluation) -> Tensor:  # noqa: D102
-        return self._changes(evaluation).mean(dim=0)
+        changes = noisy_changes(evaluation, self.noise)
+        return mean_of(changes.relative, changes.moved)

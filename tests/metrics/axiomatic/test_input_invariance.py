@@ -18,6 +18,7 @@ from lightning_explain import (
     SmoothGrad,
     explain,
 )
+from lightning_explain.attribution.budget import RowBudget
 from lightning_explain.metrics import InputInvariance
 from lightning_explain.metrics.axiomatic.input_invariance import shifted
 
@@ -35,14 +36,13 @@ class Minus(nn.Module):
 
 def by_hand(model, inputs, shift, method, baseline):
     """Build the second model, explain both one sample at a time, and compare number by number."""
-    numbers = []
-    for leaf in inputs:
-        values = leaf.flatten().tolist()
-        mean = sum(values) / len(values)
-        numbers.append(shift * (sum((v - mean) ** 2 for v in values) / len(values)) ** 0.5)
     result = []
     for i in range(len(inputs[0])):
-        maps = []
+        maps, numbers = [], []
+        for leaf in inputs:
+            values = leaf[i].flatten().tolist()
+            mean = sum(values) / len(values)
+            numbers.append(shift * (sum((v - mean) ** 2 for v in values) / len(values)) ** 0.5)
         for chosen, by in ((model, [0.0] * len(numbers)), (Minus(model, *numbers), numbers)):
             one = tuple(leaf[i : i + 1] + number for leaf, number in zip(inputs, by, strict=True))
             there = tuple(torch.full_like(leaf, baseline) for leaf in one)
@@ -90,7 +90,7 @@ def test_in_low_precision_a_model_gets_back_exactly_what_it_had(dtype):
         assert seen[0].dtype == dtype
         assert torch.equal(torch.cat(seen), x)
         assert got.tolist() == [0] * 4
-        assert not torch.equal(problem.inputs.to(dtype), x)
+        assert not torch.equal(problem.inputs[0].to(dtype), x)
 
 
 def test_the_shift_is_not_undone_by_padding():
@@ -100,18 +100,57 @@ def test_the_shift_is_not_undone_by_padding():
     with evaluation_of(model, x, Saliency()) as evaluation:
         problem = shifted(evaluation.problem, 2.0)
         torch.testing.assert_close(problem.value, evaluation.problem.value)
-        assert not torch.allclose(problem.inputs, x)
+        assert not torch.allclose(problem.inputs[0], x)
 
 
 def test_a_baseline_that_moves_along_would_be_invariant():
     model, x = Picture(), pictures()
     with evaluation_of(model, x, IntegratedGradients(8)) as evaluation:
         staying = shifted(evaluation.problem, 1.0)
-        assert torch.equal(staying.baseline, torch.zeros_like(x))
-        moving = replace(staying, baseline=staying.baseline + (staying.inputs - x))
+        (at, bits), (there, _) = staying.inputs, staying.baseline
+        assert torch.equal(there, torch.zeros_like(x))
+        moving = replace(staying, baseline=(there + (at - x), bits))
         for problem, same in ((moving, True), (staying, False)):
             got = evaluation.explain(problem)[0]
             assert torch.allclose(got, evaluation.point[0], atol=1e-9) is same
+
+
+@pytest.mark.parametrize("max_rows", [1, 3, None])
+@pytest.mark.parametrize(
+    "method", [InputXGradient(), IntegratedGradients(2), Occlusion(window=3), SmoothGrad(n_samples=2)]
+)
+def test_a_score_does_not_depend_on_who_else_is_in_the_probe_set(method, max_rows):
+    model, x = Picture(), pictures() * torch.tensor([1.0, 5.0, 0.2, 2.0]).view(4, 1, 1, 1)
+    with evaluation_of(model, x, method, budget=RowBudget(max_rows)) as evaluation:
+        together = InputInvariance().per_sample(evaluation)
+    for i in range(4):
+        with evaluation_of(model, x[i : i + 1], method, target=TARGET[i : i + 1]) as evaluation:
+            torch.testing.assert_close(InputInvariance().per_sample(evaluation), together[i : i + 1])
+
+
+def test_a_sample_without_spread_has_no_unit():
+    x = pictures()
+    x[1] = 0.7
+    with evaluation_of(Picture(), x, "input_x_gradient") as evaluation:
+        assert InputInvariance().per_sample(evaluation).isnan().tolist() == [False, True, False, False]
+
+
+def test_dictionaries_keep_their_names():
+    class Named(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.pair = Pair()
+
+        def forward(self, inputs):
+            return self.pair(inputs["picture"], inputs["row"])
+
+    model = Named()
+    with evaluation_of(model.pair, (pictures(), rows()), "input_x_gradient") as evaluation:
+        expected = InputInvariance().per_sample(evaluation)
+    inputs = {"picture": pictures(), "row": rows()}
+    call = {"forward": lambda model, inputs: model(inputs)}
+    with evaluation_of(model, inputs, "input_x_gradient", **call) as evaluation:
+        torch.testing.assert_close(InputInvariance().per_sample(evaluation), expected)
 
 
 def test_linear_models_have_a_closed_form():
@@ -119,7 +158,7 @@ def test_linear_models_have_a_closed_form():
     with evaluation_of(model, x, "input_x_gradient") as evaluation:
         got = InputInvariance(0.7).per_sample(evaluation)
     weight = model.weight.detach()[TARGET].flatten(1)
-    moved = 0.7 * float(x.std(correction=0)) * weight.norm(dim=1)
+    moved = 0.7 * x.flatten(1).std(dim=1, correction=0) * weight.norm(dim=1)
     torch.testing.assert_close(got, moved / (weight * x.flatten(1)).norm(dim=1))
 
 

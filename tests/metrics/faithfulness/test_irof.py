@@ -88,6 +88,23 @@ def test_a_score_that_is_not_positive_has_no_share_to_lose():
     assert irof(Curve(torch.tensor([0.0, 1.0]), curves)).isnan().tolist() == [True, True, True, False]
 
 
+def test_a_score_that_is_hardly_there_has_no_share_to_lose():
+    """A confidently wrong sample would have -7e6 alone."""
+    curves = torch.tensor([[1e-7, 0.9, 1.0], [1e-7, 1e-7, 0.0], [0.1, 1.0, 0.1], [0.099, 1.0, 0.1]])
+    got = irof(Curve(torch.tensor([0.0, 0.5, 1.0]), curves))
+    assert got.isnan().tolist() == [True, False, False, True]
+    assert float(got[1]) == pytest.approx(0.25)
+    assert float(got[2]) == pytest.approx(1 - 0.55 / 0.1)
+    model = Picture()
+    with evaluation_of(model, pictures(), "input_x_gradient", readout="probability") as evaluation:
+        assert IROF(Grid(3)).per_sample(evaluation).isfinite().any()
+    with torch.no_grad():
+        model.head.bias -= 40.0 * torch.nn.functional.one_hot(torch.tensor(0), 3)
+    with evaluation_of(model, pictures(), "input_x_gradient", readout="probability", baseline=50.0) as evaluation:
+        got = IROF(Grid(3)).per_sample(evaluation)
+        assert not bool((got < -9).any())
+
+
 def test_the_exact_contributions_of_a_linear_model_are_the_best_order():
     model = Linear((2, 6, 6), classes=1)
     x = pictures()

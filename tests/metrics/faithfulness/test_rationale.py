@@ -4,7 +4,7 @@ from metrics.evaluations import TARGET, Linear, Pair, Picture, evaluation_of, pi
 from metrics.oracles import quantus_scores
 
 from lightning_explain import Layer, Neuron
-from lightning_explain.attribution.regions import Grid
+from lightning_explain.attribution.regions import Grid, Regions
 from lightning_explain.metrics import Comprehensiveness, Sufficiency
 from lightning_explain.metrics.evaluation import RandomEvaluation
 from lightning_explain.metrics.faithfulness.rationale import mean_drop
@@ -90,6 +90,36 @@ def test_a_rationale_holds_one_feature_at_least_and_the_same_size_costs_one_row(
         torch.testing.assert_close(found, (4 * one + two) / 5)
 
 
+class Own:
+    """Regions of each sample's own: 9 and more, 5, 2 and 1 of them."""
+
+    ids = torch.stack([torch.arange(36) // 4, torch.arange(36) // 8, torch.arange(36) // 18, torch.zeros(36).long()])
+
+    def __call__(self, z, space):
+        return Regions(self.ids, 9)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.2, 0.5])
+def test_a_rationale_holds_one_region_at_least_of_every_sample(share):
+    """A tenth of two regions is rounded to none: the sample would have a drop of 0, whatever its map says."""
+    model, x = Picture(), pictures()
+    with evaluation_of(model, x, "input_x_gradient", readout="probability") as evaluation:
+        cut, kept = (metric((share,), Own()).per_sample(evaluation) for metric in (Comprehensiveness, Sufficiency))
+        scores = evaluation.scores
+    for i, regions in enumerate((9, 5, 2, 1)):
+        means = [float(scores[i][Own.ids[i] == r].mean()) for r in range(regions)]
+        order = sorted(range(regions), key=lambda r, means=means: -means[r])
+        chosen = order[: max(1, round(share * regions))]
+        taken = torch.isin(Own.ids[i], torch.tensor(chosen)).view(1, 6, 6)
+        with torch.no_grad():
+            whole, without, alone = (
+                float(model(p[None]).softmax(1)[0, TARGET[i]]) for p in (x[i], x[i] * ~taken, x[i] * taken)
+            )
+        assert float(cut[i]) == pytest.approx(whole - without, abs=1e-9)
+        assert float(kept[i]) == pytest.approx(whole - alone, abs=1e-9)
+    assert bool((cut != 0).all())
+
+
 def test_rows(count_rows):
     with (
         count_rows(Picture()) as (model, counted),
@@ -150,7 +180,7 @@ def test_drops_of_low_precision_are_averaged_in_double():
 
 def test_the_best_score_is_known_for_probabilities_alone():
     assert [Comprehensiveness().perfect(r) for r in ("probability", "raw")] == [1, None]
-    assert [Sufficiency().perfect(r) for r in ("probability", "raw")] == [0, None]
+    assert [Sufficiency().perfect(r) for r in ("probability", "raw")] == [None, None]  # below 0, a rationale says more
 
 
 @pytest.mark.parametrize("shares", [(), (0.0, 0.5), (0.5, 1.1)])

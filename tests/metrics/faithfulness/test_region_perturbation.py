@@ -103,8 +103,8 @@ def test_random_attributions_are_scored_too():
 
 def test_settings():
     assert [RegionPerturbation(order=o).higher_is_better for o in ("morf", "lerf")] == [True, False]
-    assert RegionPerturbation().perfect("probability") == 1
-    assert RegionPerturbation().perfect("raw") is RegionPerturbation(order="lerf").perfect("probability") is None
+    # At best L / (L + 1) times the score, and L is that of the sample.
+    assert RegionPerturbation().perfect("probability") is RegionPerturbation(order="lerf").perfect("raw") is None
     assert RegionPerturbation(partition=Grid(2)).course.partition == Grid(2)
     with pytest.raises(ValueError, match="regions must be at least 1, got 0"):
         RegionPerturbation(0)

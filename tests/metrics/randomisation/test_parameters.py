@@ -7,7 +7,7 @@ from metrics.randomisation.architectures import MODELS, Normalised, Tied, dictio
 from torch import nn
 
 from lightning_explain.metrics.layers import parameter_layers
-from lightning_explain.metrics.randomisation.parameters import layers_randomised
+from lightning_explain.metrics.randomisation.parameters import layers_randomised, randomised
 
 
 def layers_of(model):
@@ -85,6 +85,33 @@ def test_running_statistics_are_those_of_the_chosen_layer():
         assert model.plain.running_var.tolist() == [1] * 4
         assert model.norm.running_mean is norm
     assert model.norm.running_mean is norm
+
+
+def test_parameters_are_as_in_a_fresh_model():
+    """Norms and slopes by the type of their module: not every parameter with two dimensions is a matrix."""
+    torch.manual_seed(0)
+    norms = [
+        nn.LayerNorm((8, 8)),
+        nn.BatchNorm2d(3),
+        nn.InstanceNorm2d(3, affine=True),
+        nn.GroupNorm(1, 3),
+        nn.RMSNorm((8, 8)),
+    ]
+    names, bag = nn.Embedding(400, 30, padding_idx=2), nn.EmbeddingBag(400, 30)
+    model = nn.ModuleList([*norms, nn.PReLU(3), names, bag])
+    for parameter in model.parameters():
+        parameter.data = torch.rand(parameter.shape) + 3
+    with randomised(model):
+        for norm in norms:
+            assert torch.equal(norm.weight, torch.ones_like(norm.weight))
+            if getattr(norm, "bias", None) is not None:
+                assert torch.equal(norm.bias, torch.zeros_like(norm.bias))
+        assert model[5].weight.tolist() == [0.25] * 3
+        for table in (names.weight[3:], bag.weight):
+            assert float(table.mean()) == pytest.approx(0, abs=0.05)
+            assert float(table.std()) == pytest.approx(1, abs=0.05)
+        assert names.weight[2].tolist() == [0] * 30
+    assert float(names.weight.detach().min()) >= 3
 
 
 def test_an_exception_gives_everything_back():

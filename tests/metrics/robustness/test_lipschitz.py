@@ -8,13 +8,20 @@ from metrics.oracles import oracle
 from lightning_explain import GradCAM, Input, Layer, Occlusion, ProbeSet, Saliency, explain
 from lightning_explain.inputs import leaves
 from lightning_explain.metrics import LocalLipschitz, MaxSensitivity
-from lightning_explain.metrics.robustness.lipschitz import lipschitz, steepness
+from lightning_explain.metrics.robustness.changes import difference, norm
+from lightning_explain.metrics.robustness.lipschitz import steepness
 from lightning_explain.metrics.robustness.noise import Noise, noisy_copies
 
 
 @pytest.fixture(scope="module")
 def quantus():
     return oracle("quantus")
+
+
+def lipschitz(pairs, original):
+    """The steepness of attributions (moved, attribution there) around the original."""
+    changes = torch.stack([norm(difference(there, original)) for _, there in pairs])
+    return steepness(changes, torch.stack([norm(moved) for moved, _ in pairs]))
 
 
 def flat(inputs, i):
