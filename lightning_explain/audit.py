@@ -91,6 +91,8 @@ def audit(  # noqa: PLR0913  (the whole question in one call)
     chosen = (asked.methods if methods is None else methods, asked.metrics if metrics is None else metrics)
     suite = Suite(probe, *chosen, forward, RowBudget(max_rows), seed)
     _prepare(suite, model)
+    if methods is None:
+        _require_whole_names(asked.methods, suite, name)
     parsed.check(
         suite.score_names(name, per_class=asked.per_class),
         yardsticks=suite.yardsticks(name, per_class=asked.per_class),
@@ -117,6 +119,15 @@ def _prepare(suite: Suite, model: nn.Module) -> None:
         raise ValueError(
             f"The model cannot be run on the probe set, whose inputs have shapes {shapes}: {error}"
         ) from error
+
+
+def _require_whole_names(methods: Sequence[str], suite: Suite, name: str) -> None:
+    for method, chosen in zip(methods, suite.explainers, strict=True):
+        if method != chosen.name:
+            raise ValueError(
+                f"{method} explains at a layer, which is part of its scores' names: ask for"
+                f" {name}/{chosen.name}/<metric>, or for another layer."
+            )
 
 
 def _finite(value: Any) -> Any:  # noqa: ANN401

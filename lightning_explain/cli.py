@@ -93,8 +93,8 @@ def _add_audit(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     audit = commands.add_parser(
         "audit",
         help="judge a finished checkpoint by a gate; exits with status 1 if it is closed",
-        description="Explain a probe set with the model of a checkpoint, score the explanations, and judge them by a"
-        " gate, as AttributionCheckpoint does in a run. The methods and metrics are those that the gate names.",
+        description="Explain a probe set with the model of a checkpoint, score the explanations, and judge them\n"
+        "by a gate, as AttributionCheckpoint does in a run. Methods and metrics are those that the gate\nnames.",
         epilog=_AUDIT_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -127,7 +127,9 @@ def _add_audit_options(audit: argparse.ArgumentParser) -> None:
     )
     audit.add_argument("--name", help="what the scores begin with: the name of the run's AttributionMonitor")
     audit.add_argument("--seed", type=_Whole(0), metavar="N", help="of all that is random; default: that of the run")
-    audit.add_argument("--max-rows", type=_Whole(1), metavar="N", help="rows through the model at once, at most")
+    audit.add_argument(
+        "--max-rows", type=_Whole(1), metavar="N", help="rows through the model at once; default: that of the run"
+    )
     audit.add_argument("--json", action="store_true", help="print verdict, scores, settings and warnings as JSON")
 
 
@@ -137,12 +139,12 @@ def _audit(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> in
     try:
         with redirect_stdout(sys.stderr):  # what the user's modules print is none of the answer
             is_open, text = _audited(arguments)
+        _print(text)
     except (TypeError, ValueError, OSError) as error:
         return _failed(parser, str(error))
     except (Exception, SystemExit) as error:  # noqa: BLE001  (the user's modules can raise anything, and leave)
         traceback.print_exc()
         return _failed(parser, f"the audit crashed before the gate was judged ({type(error).__name__}: {error})")
-    print(text)  # noqa: T201
     return 0 if is_open else 1
 
 
@@ -168,6 +170,12 @@ def _audited(arguments: argparse.Namespace) -> tuple[bool, str]:
     told = {**found.to_dict(), "warnings": warnings}
     text = json.dumps(told, indent=2, allow_nan=False) if arguments.json else table(found)
     return found.verdict.open, text
+
+
+def _print(text: str) -> None:
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    # A terminal or a pipe without "±" is no reason to fail.
+    print(text.encode(encoding, errors="replace").decode(encoding), flush=True)  # noqa: T201
 
 
 def _failed(parser: argparse.ArgumentParser, message: str) -> int:

@@ -183,6 +183,8 @@ def load_probe(source: str) -> ProbeSet:
 
 
 def _read(checkpoint: Path, trust: bool) -> Mapping[str, Any]:
+    if not checkpoint.is_file():
+        raise ValueError(f"There is no file {checkpoint} to read a checkpoint from.")
     with checkpoint.open("rb") as file:
         begins = file.read(2)
     if not begins.startswith(_BEGINNINGS):

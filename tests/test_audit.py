@@ -70,6 +70,13 @@ def test_an_unknown_score_is_named_before_anything_is_explained(watched_run, mon
         audit(module, runs.probe(), f"{MASS} >= 0 and attribution/random/sparseness >= 0")
 
 
+def test_a_layer_that_was_chosen_is_part_of_the_name(watched_run):
+    _, module, _ = watched_run
+    with pytest.raises(ValueError, match=r"explains at a layer, .*: ask for attribution/grad_cam@net\.conv2/<metric>"):
+        audit(module, runs.probe(), "attribution/grad_cam/srg >= -2")
+    assert audit(module, runs.probe(), "attribution/grad_cam@net.conv2/srg >= -2").verdict.open
+
+
 def test_a_probe_set_of_another_shape_is_told_with_its_shapes(watched_run):
     _, module, _ = watched_run
     probe = ProbeSet.from_tensors(torch.rand(4, 3, 8, 8), label=torch.arange(4) % 3)

@@ -1,4 +1,5 @@
 import json
+import os
 import runpy
 import subprocess
 import sys
@@ -137,8 +138,8 @@ def test_what_differs_from_the_run_is_told(watched_run, capsys):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"1": "{0}/nothing.ckpt"}, "No such file or directory: '{0}/nothing.ckpt'"),
-        ({"1": "{0}"}, "Is a directory: '{0}'"),
+        ({"1": "{0}/nothing.ckpt"}, "There is no file {0}/nothing.ckpt"),
+        ({"1": "{0}"}, "There is no file {0} to read a checkpoint from"),
         ({"1": "{0}/probe.pt"}, "holds a dictionary without Lightning's entries"),
         ({"3": "{0}/nothing.pt"}, "There is no file {0}/nothing.pt"),
         ({"3": "{0}/final.ckpt"}, "holds no probe set"),
@@ -172,6 +173,16 @@ def test_a_crash_is_no_closed_gate(watched_run, capsys, model):
     assert (status, out) == (2, "")
     assert "Traceback" in err
     assert "the audit crashed before the gate was judged" in err.splitlines()[-1]
+
+
+def test_an_output_without_all_letters_does_not_change_the_status(watched_run):
+    folder, *_ = watched_run
+    given = [*(argument.format(folder) for argument in AUDIT), *MODEL, "--gate", f"{MASS} >= 0"]
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-m", "lightning_explain", *given]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Gate open" in done.stdout
 
 
 def test_help_of_the_audit_says_what_is_trusted_and_what_the_status_means(capsys):
