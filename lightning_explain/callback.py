@@ -30,6 +30,7 @@ from lightning_explain.requirements import (
     require_whole_parameters,
     watched_by_checkpoint,
 )
+from lightning_explain.settings import Settings
 from lightning_explain.specs import MethodSpec, MetricSpec
 from lightning_explain.suite import Suite
 
@@ -223,7 +224,8 @@ class AttributionMonitor(Callback):
             "validations": self.validations,
             "probe": self.probe.identity,
             "scales": self._gallery.scales,
-            "module": f"{type(pl_module).__module__}:{type(pl_module).__qualname__}",  # for an audit
+            "module": f"{type(pl_module).__module__}:{type(pl_module).__qualname__}",  # for an audit, as the settings
+            "settings": Settings.of(self._suite).to_dict(),
         }
         checkpoint.setdefault(CHECKPOINT_KEY, {})[self.name] = state
 

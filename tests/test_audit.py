@@ -1,146 +1,108 @@
-"""A checkpoint of a real run, judged afterwards."""
+"""A trained model, judged after its run."""
 
 import json
-import warnings
-from pathlib import Path
 
 import pytest
 import runs
 import torch
 from torch import nn
 
-from lightning_explain import AttributionCheckpoint, AttributionMonitor, ProbeSet, audit
-from lightning_explain.audit import load_checkpoint, load_object, load_probe, table
-from lightning_explain.cli import main
-
-pytestmark = pytest.mark.filterwarnings("ignore:The trainer has no logger")
+import lightning_explain
+from lightning_explain import ProbeSet, audit
+from lightning_explain.gate import History
+from lightning_explain.saved import load_checkpoint
+from lightning_explain.suite import Suite
 
 MASS, SRG = "attribution/saliency/relevance_mass", "attribution/saliency/srg"
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    """A monitored run: its folder, the module and the report of its last validation."""
-    folder = tmp_path_factory.mktemp("run")
-    monitor = AttributionMonitor(runs.probe(), methods=["saliency"], metrics=["srg", "relevance_mass"], max_rows=64)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        trainer, module = runs.fit(folder, monitor, max_epochs=1)
-    trainer.save_checkpoint(folder / "final.ckpt")
-    monitor.probe.save(folder / "probe.pt")
-    return folder, module, monitor.report
-
-
-def command(folder, *gates, extra=()):
-    given = [part for gate in gates for part in ("--gate", gate)]
-    return main(["audit", str(folder / "final.ckpt"), "--probe", str(folder / "probe.pt"), *given, *extra])
-
-
-def test_an_audit_finds_what_the_run_found(run):
-    folder, _, report = run
-    kept = load_checkpoint(folder / "final.ckpt")
-    found = audit(kept.model, load_probe(str(folder / "probe.pt")), f"{MASS} >= 0", max_rows=64, step=kept.step)
-    assert found.scores[MASS].per_sample == pytest.approx(report.scores[MASS].per_sample, abs=1e-6)
+def test_an_audit_finds_what_the_run_found(watched_run):
+    folder, _, report = watched_run
+    kept = load_checkpoint(folder / "final.ckpt", "runs:Module")
+    found = audit(kept.model, runs.probe(), [f"{MASS} >= 0", f"{SRG} > -2"], max_rows=64, step=kept.step)
+    for score in (MASS, SRG, "attribution/random/srg"):
+        assert found.scores[score].per_sample == pytest.approx(report.scores[score].per_sample, abs=1e-6)
     assert found.verdict.open
     assert f"at step {kept.step}:" in found.verdict.sentence
 
 
-def test_the_gate_says_what_is_explained_and_scored(run):
-    folder, module, _ = run
-    found = audit(module, load_probe(str(folder / "probe.pt")), ["attribution/input_x_gradient/infidelity <= 1"])
+def test_the_gate_says_what_is_explained_and_scored(watched_run):
+    _, module, _ = watched_run
+    found = audit(module, runs.probe(), ["attribution/input_x_gradient/infidelity <= 1"])
     assert set(found.scores) == {"attribution/input_x_gradient/infidelity", "attribution/random/infidelity"}
+    assert found.settings.methods == {"input_x_gradient": "InputXGradient()"}
 
 
-def test_a_class_can_be_asked_for(run):
-    folder, module, _ = run
-    probe = load_probe(str(folder / "probe.pt"))
+def test_a_class_can_be_asked_for(watched_run):
+    _, module, _ = watched_run
+    probe = runs.probe()
     found = audit(module, probe, f"{SRG}/class_0 >= -2")
     assert found.scores[f"{SRG}/class_0"].n == int((probe.label == 0).sum())
     assert found.verdict.open
 
 
-def test_the_status_is_the_verdict(run, capsys):
-    folder, *_ = run
-    assert command(folder, f"{MASS} >= 0") == 0
-    printed = capsys.readouterr().out
-    assert "Gate open" in printed
-    assert MASS in printed
-    assert command(folder, f"{MASS} >= 0", f"{SRG} >= 2") == 1
-    assert "needs >= 2" in capsys.readouterr().out
+def test_the_random_line_can_be_judged_beside_a_method(watched_run):
+    _, module, _ = watched_run
+    found = audit(module, runs.probe(), f"{MASS} >= 0 and attribution/random/srg >= -2")
+    assert found.verdict.open
+    assert found.scores["attribution/random/srg"].n == 6
 
 
-def test_json_is_strict(run, capsys):
-    folder, _, report = run
-    assert command(folder, f"{MASS} >= 0", extra=["--json", "--max-rows", "64"]) == 0
-    told = json.loads(capsys.readouterr().out, parse_constant=lambda name: pytest.fail(name))
-    assert told["verdict"]["open"] is True
-    assert told["scores"][MASS]["mean"] == pytest.approx(report.scores[MASS].mean, abs=1e-6)
-    assert len(told["scores"][MASS]["per_sample"]) == len(runs.probe())
+def test_methods_can_be_compared(watched_run):
+    _, module, _ = watched_run
+    agrees = "attribution/{}/agreement >= -1"
+    found = audit(module, runs.probe(), [agrees.format("saliency"), agrees.format("integrated_gradients")])
+    assert found.verdict.open
+    assert found.scores["attribution/saliency/agreement"].n == 6
 
 
-def test_the_table_has_a_row_for_each_score(run):
-    folder, module, _ = run
-    found = audit(module, load_probe(str(folder / "probe.pt")), f"{SRG} >= -2")
-    lines = table(found).splitlines()
-    assert lines[0].split() == ["score", "mean", "95", "%", "interval", "n", "skill"]
-    assert [line.split()[0] for line in lines[1:3]] == [SRG, "attribution/random/srg"]
-    assert lines[-1] == found.verdict.sentence
+def test_the_scores_begin_with_the_name_of_the_monitor(watched_run):
+    _, module, _ = watched_run
+    assert audit(module, runs.probe(), "watch/saliency/srg >= -2", name="watch").verdict.open
+    with pytest.raises(ValueError, match="asks for 'watch/saliency/srg'; a checkpoint alone has scores attribution/<"):
+        audit(module, runs.probe(), "watch/saliency/srg >= -2")
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["{0}/nothing.ckpt", "--probe", "{0}/probe.pt", "--gate", f"{MASS} >= 0"], "there is no file"),
-        (["{0}/final.ckpt", "--probe", "{0}/nothing.pt", "--gate", f"{MASS} >= 0"], "There is no file"),
-        (["{0}/final.ckpt", "--probe", "{0}/final.ckpt", "--gate", f"{MASS} >= 0"], "holds no probe set"),
-        (["{0}/final.ckpt", "--probe", "{0}/probe.pt", "--gate", f"{MASS} > > 0"], "^"),
-        (["{0}/final.ckpt", "--probe", "{0}/probe.pt", "--gate", "val_acc >= 0"], "a checkpoint alone has scores"),
-        (
-            ["{0}/final.ckpt", "--probe", "{0}/probe.pt", "--gate", "attribution/x/srg >= 0"],
-            "No attribution method 'x'",
-        ),
-        (
-            ["{0}/final.ckpt", "--probe", "{0}/probe.pt", "--gate", "attribution/saliency/srq >= 0"],
-            "Did you mean 'srg'",
-        ),
-        (
-            ["{0}/final.ckpt", "--probe", "{0}/probe.pt", "--gate", f"{MASS} >= 0", "--model", "runs"],
-            "Expected package.module:name",
-        ),
-        (
-            ["{0}/final.ckpt", "--probe", "{0}/probe.pt", "--gate", f"{MASS} >= 0", "--model", "runs:probe"],
-            "is no LightningModule",
-        ),
-    ],
-)
-def test_wrong_arguments_leave_with_two(run, capsys, arguments, message):
-    folder, *_ = run
-    with pytest.raises(SystemExit, match=r"^2$"):
-        main(["audit", *(argument.format(folder) for argument in arguments)])
-    assert message in capsys.readouterr().err
+def test_an_unknown_score_is_named_before_anything_is_explained(watched_run, monkeypatch):
+    _, module, _ = watched_run
+    monkeypatch.setattr(Suite, "run", lambda *_: pytest.fail("explained"))
+    with pytest.raises(ValueError, match=r"No score 'attribution/random/sparseness'.* Did you mean"):
+        audit(module, runs.probe(), f"{MASS} >= 0 and attribution/random/sparseness >= 0")
 
 
-def test_a_run_without_a_monitor_does_not_say_its_class(tmp_path):
-    trainer, _ = runs.fit(tmp_path, max_epochs=1)
-    trainer.save_checkpoint(tmp_path / "bare.ckpt")
-    with pytest.raises(ValueError, match=r"does not say of which class it is .* package.module:Class"):
-        load_checkpoint(tmp_path / "bare.ckpt")
-    kept = load_checkpoint(tmp_path / "bare.ckpt", "runs:Module")
-    assert type(kept.model) is runs.Module
-    assert (kept.step, kept.best) == (trainer.global_step, {})
+def test_a_layer_that_was_chosen_is_part_of_the_name(watched_run):
+    _, module, _ = watched_run
+    with pytest.raises(ValueError, match=r"explains at a layer, .*: ask for attribution/grad_cam@net\.conv2/<metric>"):
+        audit(module, runs.probe(), "attribution/grad_cam/srg >= -2")
+    assert audit(module, runs.probe(), "attribution/grad_cam@net.conv2/srg >= -2").verdict.open
 
 
-def test_a_probe_set_can_be_made_by_a_function():
-    made = load_probe("runs:probe")
-    assert isinstance(made, ProbeSet)
-    with pytest.raises(TypeError, match="gives Module; expected a ProbeSet"):
-        load_probe("runs:Module")
+def test_a_probe_set_of_another_shape_is_told_with_its_shapes(watched_run):
+    _, module, _ = watched_run
+    probe = ProbeSet.from_tensors(torch.rand(4, 3, 8, 8), label=torch.arange(4) % 3)
+    with pytest.raises(
+        ValueError, match=r"cannot be run on the probe set, whose inputs have shapes \[\(4, 3, 8, 8\)\]"
+    ):
+        audit(module, probe, f"{SRG} >= 0")
 
 
-@pytest.mark.parametrize("path", ["nowhere:thing", "runs:nothing"])
-def test_what_cannot_be_imported_is_named(path):
-    with pytest.raises(ValueError, match=f"Cannot import '{path}'"):
-        load_object(path)
+def test_earlier_validations_count(watched_run):
+    _, module, _ = watched_run
+    gate = f"{SRG} >= -2 for 3 validations"
+    for before, is_open in ((1, False), (2, True)):
+        found = audit(module, runs.probe(), gate, history=History(streaks={f"{SRG} >= -2": before}))
+        assert found.verdict.open is is_open
+    assert not audit(module, runs.probe(), f"{SRG} >= best + 3", history=History({SRG: 0.0})).verdict.open
+    assert audit(module, runs.probe(), f"{SRG} >= best - 3", history=History({SRG: 0.0})).verdict.open
+
+
+def test_what_is_told_is_strict_json(watched_run):
+    _, module, _ = watched_run
+    found = audit(module, ProbeSet.from_tensors(runs.images(1)[0], label=torch.tensor([0])), f"{SRG} >= -2", seed=3)
+    told = json.loads(json.dumps(found.to_dict(), allow_nan=False))
+    assert told["scores"][SRG]["low"] is None
+    assert told["scores"][SRG]["mean"] == found.scores[SRG].mean
+    assert told["settings"]["seed"] == 3
 
 
 def test_the_audited_model_is_left_as_it_was():
@@ -153,27 +115,5 @@ def test_the_audited_model_is_left_as_it_was():
     assert model.training
 
 
-def test_the_random_line_and_intervals_can_be_asked_for(run, capsys):
-    folder, *_ = run
-    assert command(folder, f"lower({SRG}) > random - 3") == 0
-    assert "which is" in capsys.readouterr().out
-    assert command(folder, f"upper({SRG}) < random - 3 or {SRG} > random + 3") == 1
-
-
-def test_several_validations_are_more_than_an_audit_sees(run, capsys):
-    folder, *_ = run
-    assert command(folder, f"{MASS} >= 0 for 3 validations") == 1
-    assert "1 of 3 validations" in capsys.readouterr().out
-
-
-def test_the_best_value_is_read_from_the_gate_of_the_run(tmp_path):
-    monitor = AttributionMonitor(runs.probe(), methods=["saliency"], metrics=["srg"], max_rows=64)
-    gated = AttributionCheckpoint(dirpath=tmp_path, filename="gated", gate=f"{SRG} >= best - 3")
-    runs.fit(tmp_path, monitor, gated, max_epochs=2, enable_checkpointing=True)
-    kept = load_checkpoint(Path(gated.best_model_path))
-    assert set(kept.best) == {SRG}
-    probe = runs.probe()
-    assert audit(kept.model, probe, f"{SRG} >= best - 3", best=kept.best).verdict.open
-    assert not audit(kept.model, probe, f"{SRG} >= best + 3", best=kept.best).verdict.open
-    with pytest.raises(ValueError, match="the checkpoint knows none: only a run whose own gate"):
-        audit(kept.model, probe, f"{SRG} >= best - 3")
+def test_the_function_is_public():
+    assert lightning_explain.audit is audit

@@ -36,6 +36,7 @@ Name: TypeAlias = Literal["shortcut", "honest"]
 METHODS = ("saliency", "integrated_gradients", "grad_cam")
 RELEVANCE = "attribution/integrated_gradients/relevance_mass"
 MOST_RELEVANCE = 1.5
+GATE = f"{RELEVANCE} <= {MOST_RELEVANCE}"
 
 _BATCH = 64
 _PROBE = 32
@@ -134,7 +135,8 @@ def train(
     Args:
         name: ``"shortcut"``: the patch's gray level follows the label, in training and validation
             images. ``"honest"``: it is drawn at random.
-        out: TensorBoard's logs go to ``out / name``, checkpoints to ``out / name / "checkpoints"``.
+        out: TensorBoard's logs go to ``out / name``, checkpoints to ``out / name / "checkpoints"``; the final
+            model, which no gate was asked for, and the probe set to ``out / name / "final.ckpt"`` and ``"probe.pt"``.
         epochs: Epochs.
         seed: For everything that is random.
         on_step: Called after every training step, with the share of the run that is done.
@@ -151,7 +153,7 @@ def train(
         filename="{epoch}-{val_acc:.3f}",
         monitor="val_acc",
         mode="max",
-        gate=[f"{RELEVANCE} <= {MOST_RELEVANCE}"],
+        gate=GATE,
     )
     journal = Journal(checkpoint, on_step, on_validation)
     started = time.perf_counter()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from shlex import quote
+from shlex import join, quote
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from lightning_explain.demo.run import MOST_RELEVANCE, Name, Result, Validation, train
+from lightning_explain.demo.model import DigitClassifier
+from lightning_explain.demo.run import GATE, MOST_RELEVANCE, Name, Result, Validation, train
 
 _TOLD: dict[Name, str] = {
     "shortcut": "the gray level of a patch in the corner tells the label",
@@ -38,7 +39,23 @@ def show(out: Path, epochs: int, seed: int) -> bool:
     _print_plain(
         console, f"\nSee what they look at:\n  tensorboard --logdir {quote(str(out))} --samples_per_plugin images=1000"
     )
+    _print_plain(console, f"\nJudge the model that the shortcut run ended with:\n  {audit_command(out, 'shortcut')}")
     return told_apart
+
+
+def audit_command(out: Path, name: Name) -> str:
+    """The command that judges what a run without a gate would have left behind.
+
+    Args:
+        out: The demo's directory.
+        name: Which run.
+
+    Returns:
+        The command, to be copied.
+    """
+    run, model = out / name, f"{DigitClassifier.__module__}:{DigitClassifier.__qualname__}"
+    files = [str(run / "final.ckpt"), "--probe", str(run / "probe.pt")]
+    return join(["lightning-explain", "audit", *files, "--model", model, "--gate", GATE])
 
 
 def comparison(shortcut: Result, honest: Result) -> Table:

@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import shlex
 import subprocess
 import sys
 from contextlib import redirect_stdout
@@ -16,7 +17,7 @@ from lightning_explain.cli import main
 from lightning_explain.demo.data import load_digits, plant_patch, random_gray, split
 from lightning_explain.demo.model import DigitClassifier, accuracy
 from lightning_explain.demo.quiet import quiet
-from lightning_explain.demo.run import METHODS, MOST_RELEVANCE, RELEVANCE
+from lightning_explain.demo.run import GATE, METHODS, MOST_RELEVANCE, RELEVANCE
 
 EPOCHS = 2
 
@@ -43,7 +44,7 @@ def scalars(out, run):
 def test_the_shortcut_leaves_no_checkpoint_and_the_honest_run_does(demo):
     out, status, _ = demo
     assert status == 0
-    assert not list((out / "shortcut").rglob("*.ckpt"))
+    assert not list((out / "shortcut" / "checkpoints").glob("*.ckpt"))
     assert len(list((out / "honest" / "checkpoints").glob("*.ckpt"))) == 1
 
 
@@ -78,7 +79,7 @@ def test_scalars_and_pictures_are_at_the_steps_of_the_validations(demo):
 
 def test_the_checkpoint_is_a_model_that_does_not_need_the_patch(demo):
     out, _, _ = demo
-    path = next((out / "honest").rglob("*.ckpt"))
+    path = next((out / "honest" / "checkpoints").glob("*.ckpt"))
     model = DigitClassifier.load_from_checkpoint(path, map_location="cpu")
     held_out = split(load_digits())[1]
     for seed, corner in ((7, "top left"), (8, "bottom right")):
@@ -91,7 +92,7 @@ def test_the_table_tells_what_happened(demo):
     rows = {cells[1].strip(): cells[2:4] for line in printed.splitlines() if len(cells := line.split("│")) == 5}
     shown = {name: [cell.strip() for cell in cells] for name, cells in rows.items()}
     assert shown["gate: relevance <= 1.5"] == [f"closed at {EPOCHS} of {EPOCHS}", f"open at {EPOCHS} of {EPOCHS}"]
-    checkpoint = next((out / "honest").rglob("*.ckpt"))
+    checkpoint = next((out / "honest" / "checkpoints").glob("*.ckpt"))
     assert shown["checkpoint"] == ["none", checkpoint.name]
     trained, moved, redrawn = (
         [float(cell.removesuffix(" %")) for cell in shown[row]]
@@ -101,8 +102,61 @@ def test_the_table_tells_what_happened(demo):
     assert trained[0] - redrawn[0] > 15
     assert abs(trained[1] - moved[1]) < 2
     assert abs(trained[1] - redrawn[1]) < 2
-    assert str(checkpoint) in printed.splitlines()[-4]
-    assert printed.splitlines()[-1].strip() == f"tensorboard --logdir {out} --samples_per_plugin images=1000"
+    assert str(checkpoint) in printed.splitlines()[-7]
+    assert printed.splitlines()[-4].strip() == f"tensorboard --logdir {out} --samples_per_plugin images=1000"
+
+
+def audit(*arguments):
+    with redirect_stdout(StringIO()) as printed:
+        return main(["audit", *map(str, arguments)]), printed.getvalue()
+
+
+def files(out, name):
+    return out / name / "final.ckpt", "--probe", out / name / "probe.pt"
+
+
+MODEL = ("--model", "lightning_explain.demo.model:DigitClassifier")
+
+
+def test_the_command_that_the_demo_ends_with_refuses_the_shortcut(demo, capfd):
+    _, _, printed = demo
+    command = shlex.split(printed.splitlines()[-1])
+    assert command[:2] == ["lightning-explain", "audit"]
+    status, table = audit(*command[2:])
+    assert status == 1
+    assert table.splitlines()[-1].startswith("Gate closed at step 126: attribution/integrated_gradients/relevance_mass")
+    assert "warning" not in capfd.readouterr().err
+
+
+def test_an_audit_finds_the_relevance_that_the_run_logged(demo):
+    out, _, _ = demo
+    for name, expected in (("shortcut", 1), ("honest", 0)):
+        status, printed = audit(*files(out, name), *MODEL, "--gate", GATE, "--json")
+        found = json.loads(printed)
+        assert status == expected
+        assert found["verdict"]["open"] is (expected == 0)
+        assert found["warnings"] == []
+        assert found["scores"][RELEVANCE]["mean"] == pytest.approx(scalars(out, name)[RELEVANCE][-1][1], rel=1e-4)
+
+
+def test_the_gated_checkpoint_passes_too(demo):
+    out, _, _ = demo
+    path = next((out / "honest" / "checkpoints").glob("*.ckpt"))
+    assert audit(path, *files(out, "honest")[1:], *MODEL, "--gate", GATE)[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("gate", "extra", "message"),
+    [
+        (GATE, (), "pass --model lightning_explain.demo.model:DigitClassifier if that is the class that you expect"),
+        ("val_acc >= 0.9", MODEL, "a checkpoint alone has scores attribution/<method>"),
+        ("attribution/integrated_gradients/drift <= 1", MODEL, "which only a run knows"),
+    ],
+)
+def test_what_cannot_be_judged_is_neither_open_nor_closed(demo, capsys, gate, extra, message):
+    out, _, _ = demo
+    assert audit(*files(out, "honest"), *extra, "--gate", gate) == (2, "")
+    assert message in capsys.readouterr().err
 
 
 def test_a_second_demo_does_not_mix_with_the_first(demo, capsys):
