@@ -57,13 +57,13 @@ if TYPE_CHECKING:
     from lightning_explain.attribution.place import Neuron as Neuron
     from lightning_explain.attribution.several import explain_methods as explain_methods
     from lightning_explain.attribution.several import explain_targets as explain_targets
-    from lightning_explain.audit import Audit as Audit
-    from lightning_explain.audit import audit as audit
+    from lightning_explain.auditing.audit import Audit as Audit
+    from lightning_explain.auditing.audit import audit as audit
     from lightning_explain.callback import AttributionMonitor as AttributionMonitor
     from lightning_explain.checkpoint import AttributionCheckpoint as AttributionCheckpoint
-    from lightning_explain.evaluate import evaluate as evaluate
     from lightning_explain.metrics import METRICS as METRICS
     from lightning_explain.probe import ProbeSet as ProbeSet
+    from lightning_explain.standalone import evaluate as evaluate
     from lightning_explain.stopping import AttributionStopping as AttributionStopping
 
 __version__ = "0.1.0"
@@ -76,7 +76,7 @@ _MODULES = {
     "AttributionCheckpoint": "checkpoint",
     "AttributionMonitor": "callback",
     "AttributionStopping": "stopping",
-    "Audit": "audit",
+    "Audit": "auditing.audit",
     "Conductance": "attribution.methods",
     "DatasetAttribution": "attribution.dataset",
     "Deconvolution": "attribution.methods",
@@ -117,9 +117,9 @@ _MODULES = {
     "SmoothGradSquared": "attribution.methods",
     "VarGrad": "attribution.methods",
     "XGradCAM": "attribution.methods",
-    "audit": "audit",
+    "audit": "auditing.audit",
     "embedded": "attribution.embedding",
-    "evaluate": "evaluate",
+    "evaluate": "standalone",
     "explain": "attribution.engine",
     "explain_dataset": "attribution.dataset",
     "explain_methods": "attribution.several",

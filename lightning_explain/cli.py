@@ -149,10 +149,10 @@ def _audit(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> in
 
 
 def _audited(arguments: argparse.Namespace) -> tuple[bool, str]:
-    from lightning_explain.audit import audit
-    from lightning_explain.audit_table import table
+    from lightning_explain.auditing.audit import audit
+    from lightning_explain.auditing.saved import load_checkpoint, load_probe
+    from lightning_explain.auditing.table import table
     from lightning_explain.gate import Gate
-    from lightning_explain.saved import load_checkpoint, load_probe
 
     gate = Gate.parse(arguments.gate)
     probe = load_probe(arguments.probe)

@@ -7,8 +7,8 @@ import runs
 import torch
 
 from lightning_explain import METRICS, AttributionMonitor, IntegratedGradients, ProbeSet
+from lightning_explain.auditing.saved import Checkpoint, Watched, load_checkpoint, load_probe
 from lightning_explain.gate import Gate, History
-from lightning_explain.saved import Checkpoint, Watched, load_checkpoint, load_probe
 from lightning_explain.settings import Settings
 
 pytestmark = pytest.mark.filterwarnings("ignore:The trainer has no logger")

@@ -1,6 +1,6 @@
 import pytest
 
-from lightning_explain.answerable import Asked, asked_by
+from lightning_explain.auditing.answerable import Asked, asked_by
 from lightning_explain.gate import Gate, History
 
 A = "attribution"

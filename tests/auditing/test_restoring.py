@@ -8,7 +8,7 @@ import runs
 import torch
 
 from lightning_explain import AttributionMonitor
-from lightning_explain.saved import load_checkpoint
+from lightning_explain.auditing.saved import load_checkpoint
 
 pytestmark = pytest.mark.filterwarnings("ignore:The trainer has no logger", "ignore:.*unsafe when loading")
 

@@ -1,7 +1,7 @@
 import pytest
 import runs
 
-from lightning_explain.importing import load_object
+from lightning_explain.auditing.importing import load_object
 
 
 def test_an_object_and_one_inside_it():

@@ -9,8 +9,8 @@ from torch import nn
 
 import lightning_explain
 from lightning_explain import ProbeSet, audit
+from lightning_explain.auditing.saved import load_checkpoint
 from lightning_explain.gate import History
-from lightning_explain.saved import load_checkpoint
 from lightning_explain.suite import Suite
 
 MASS, SRG = "attribution/saliency/relevance_mass", "attribution/saliency/srg"

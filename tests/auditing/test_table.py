@@ -1,7 +1,7 @@
 import runs
 
 from lightning_explain import audit
-from lightning_explain.audit_table import table
+from lightning_explain.auditing.table import table
 
 SRG = "attribution/saliency/srg"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lightning_explain.audit import Audit
+from lightning_explain.auditing.audit import Audit
 from lightning_explain.metrics import Score
 
 

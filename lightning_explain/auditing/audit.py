@@ -9,9 +9,9 @@ from typing import Any
 
 from torch import nn
 
-from lightning_explain.answerable import asked_by
 from lightning_explain.attribution.budget import RowBudget
 from lightning_explain.attribution.model import Forward, call
+from lightning_explain.auditing.answerable import asked_by
 from lightning_explain.examination import Examination
 from lightning_explain.gate import Gate, History, Value, Verdict
 from lightning_explain.inputs import leaves
