@@ -17,8 +17,9 @@ from torch import nn
 from lightning_explain.attribution.model import Forward, call
 from lightning_explain.callback import CHECKPOINT_KEY
 from lightning_explain.evaluate import evaluate
+from lightning_explain.evidence import value_of
 from lightning_explain.examination import Examination
-from lightning_explain.gate import Gate, History, Value, Verdict
+from lightning_explain.gate import Gate, History, Verdict
 from lightning_explain.metrics import METRICS, Score
 from lightning_explain.probe import ProbeSet
 from lightning_explain.registry import unknown
@@ -105,7 +106,7 @@ def audit(  # noqa: PLR0913  (the whole question in one call)
     directions = {score: of.higher_is_better for score, of in scores.items()}
     parsed.check(scores, yardsticks=yardsticks, directions=directions)
     verdict = parsed.judge(
-        {score: _value(of) for score, of in scores.items()},
+        {score: value_of(of) for score, of in scores.items()},
         step=step,
         validation=1,
         yardsticks=yardsticks,
@@ -262,15 +263,3 @@ def _require_best(gate: Gate, best: Mapping[str, float]) -> None:
             f"The gate compares with the best value so far, {unknown_to_all[0]}, and the checkpoint knows none: only a"
             " run whose own gate compared that score with its best writes it down. Compare with a number or 'random'."
         )
-
-
-def _value(score: Score) -> Value:
-    return Value(
-        score.mean,
-        score.standard_error,
-        score.n,
-        score.undefined,
-        low=score.low,
-        high=score.high,
-        higher_is_better=score.higher_is_better,
-    )

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from lightning_explain.attribution.model import is_materialized
 from lightning_explain.compat import validation_step_axis
+from lightning_explain.evidence import value_of
 from lightning_explain.gate import Gate, History, Value, Verdict
 from lightning_explain.loggers import write_text
 
@@ -189,16 +190,7 @@ class Judge:
         if report is not None and name in report.scores:
             self._scored_at[name] = report.global_step
             if _is_current(monitor, trainer):
-                score = report.scores[name]
-                return Value(
-                    score.mean,
-                    score.standard_error,
-                    score.n,
-                    score.undefined,
-                    low=score.low,
-                    high=score.high,
-                    higher_is_better=score.higher_is_better,
-                )
+                return value_of(report.scores[name])
         step = self._scored_at.get(name)
         return None if step is None else Value(math.nan, stale_since=step)
 

@@ -156,7 +156,7 @@ def test_the_audited_model_is_left_as_it_was():
 def test_the_random_line_and_intervals_can_be_asked_for(run, capsys):
     folder, *_ = run
     assert command(folder, f"lower({SRG}) > random - 3") == 0
-    assert "which is" in capsys.readouterr().out
+    assert "ahead of random by" in capsys.readouterr().out
     assert command(folder, f"upper({SRG}) < random - 3 or {SRG} > random + 3") == 1
 
 

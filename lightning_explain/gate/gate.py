@@ -28,13 +28,15 @@ class Gate:
     Example:
         >>> gate = Gate.parse(["lower(a/saliency/srg) > random", "val_acc >= 0.9"])
         >>> values = {
-        ...     "a/saliency/srg": Value(0.82, 0.1, 32, low=0.61, high=1.02),
+        ...     "a/saliency/srg": Value(
+        ...         0.82, 0.1, 32, low=0.61, high=1.02, advantage=0.18, advantage_low=-0.02, advantage_high=0.38
+        ...     ),
         ...     "a/random/srg": Value(0.64, 0.05, 32),
         ...     "val_acc": Value(0.98),
         ... }
         >>> gate.judge(values, step=125, validation=3, yardsticks={"a/saliency/srg": "a/random/srg"}).sentence
-        'Gate closed at step 125: a/saliency/srg is 0.82 [0.61, 1.02] (n = 32), needs lower end > random, which is
-        0.64.'
+        'Gate closed at step 125: a/saliency/srg is 0.82 [0.61, 1.02] (n = 32), ahead of random by 0.18 [-0.02, 0.38],
+        needs lower end > random.'
     """
 
     expressions: tuple[Expression, ...]
