@@ -17,12 +17,13 @@ from lightning_explain.attribution.model import Forward, call
 from lightning_explain.attribution.place import Layer, Place
 from lightning_explain.attribution.problem import Problem
 from lightning_explain.attribution.target import probability_readout, resolve_target
-from lightning_explain.examination import Examination, Explained, Maps, class_name
+from lightning_explain.examination import Examination, Explained, Maps
 from lightning_explain.inputs import Inputs, is_continuous, leaves, rebuild
 from lightning_explain.metrics import AttributionMetric, Score
 from lightning_explain.metrics.evaluation import Evaluation, RandomEvaluation
 from lightning_explain.metrics.perturbation import Perturbations
 from lightning_explain.metrics.randomisation.parameters import randomised
+from lightning_explain.names import class_name, random_lines
 from lightning_explain.probe import ProbeSet
 from lightning_explain.specs import MethodSpec, MetricSpec, parse_method, parse_metric
 
@@ -101,28 +102,27 @@ class Suite:
             Names, ``prefix/method/metric`` and ``prefix/method/metric/class_<label>``.
         """
         own = [f"{prefix}/{e.name}/{m.name}" for e in self.explainers for m in self._applying(e)]
-        own += [class_name(name, c) for c in (self._classes() if per_class else []) for name in tuple(own)]
         random = [f"{prefix}/random{place}/{m.name}" for place in self._places() for m in self._yardsticks(place)]
-        return (*own, *random)
+        classes = self._classes() if per_class else []
+        return (*own, *random, *(class_name(name, c) for c in classes for name in (*own, *random)))
 
     def yardsticks(self, prefix: str, *, per_class: bool = False) -> dict[str, str]:
-        """The random line of every score that has one: random attributions where the score's own live.
+        """The random line of every score that has one: random attributions of the same samples, where its own live.
 
         Args:
             prefix: What the names begin with.
-            per_class: Whether there are scores of each class's samples too; their line is that of all samples.
+            per_class: Whether there are scores of each class's samples too.
 
         Returns:
             ``prefix/random[@layer]/metric`` by ``prefix/method/metric``. A map that is upsampled lives at the input.
         """
-        lines = {
-            f"{prefix}/{e.name}/{m.name}": f"{prefix}/random{self._spaces[e.name]}/{m.name}"
+        scored = (
+            (e.name, str(self._spaces[e.name]), m.name)
             for e in self.explainers
             for m in self._applying(e)
             if m.yardstick
-        }
-        classes = self._classes() if per_class else []
-        return lines | {class_name(score, c): line for score, line in lines.items() for c in classes}
+        )
+        return random_lines(prefix, scored, self._classes() if per_class else [])
 
     def directions(self, prefix: str, *, per_class: bool = False) -> dict[str, bool | None]:
         """Whether higher is better, for every score.

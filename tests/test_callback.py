@@ -523,14 +523,21 @@ class TestScoresOfClasses:
         trainer, module = runs.fit(tmp_path, watched, max_epochs=1)
         names = watched.score_names(trainer, module)
         assert {n for n in names if "/class_" in n} == {
-            f"attribution/saliency/{metric}/class_{c}" for metric in ("srg", "relevance_mass") for c in range(3)
+            f"attribution/{of}/{metric}/class_{c}"
+            for of in ("saliency", "random")
+            for metric in ("srg", "relevance_mass")
+            for c in range(3)
         }
+        assert set(names) == set(watched.report.scores)
         assert set(names) <= set(trainer.callback_metrics)
         whole = watched.report.scores["attribution/saliency/srg"]
         for c in range(3):
             of_class = watched.report.scores[f"attribution/saliency/srg/class_{c}"]
             picked = [s for s, label in zip(whole.per_sample, watched.probe.label, strict=True) if label == c]
             assert of_class.mean == pytest.approx(sum(picked) / len(picked))
+            line = watched.report.scores[f"attribution/random/srg/class_{c}"]
+            assert line.n == len(picked)
+            assert of_class.skill == pytest.approx((of_class.mean - line.mean) / (1 - line.mean))
 
     def test_there_must_be_classes(self):
         with pytest.raises(MisconfigurationException, match="per_class needs a probe set with class labels"):
@@ -547,13 +554,13 @@ def test_how_far_methods_agree_is_written_as_a_table(tmp_path):
     assert "| saliency | 1.00 |" in written
 
 
-def test_classes_have_the_random_line_of_all_samples(tmp_path):
+def test_classes_have_the_random_line_of_the_same_samples(tmp_path):
     watched = monitor(methods=["saliency"], metrics=["srg", "drift"], per_class=True)
     trainer, module = runs.fit(tmp_path, watched, max_epochs=1)
     lines, directions = watched.yardsticks(trainer, module), watched.directions(trainer, module)
     assert lines == {
         "attribution/saliency/srg": "attribution/random/srg",
-        **{f"attribution/saliency/srg/class_{c}": "attribution/random/srg" for c in range(3)},
+        **{f"attribution/saliency/srg/class_{c}": f"attribution/random/srg/class_{c}" for c in range(3)},
     }
     assert directions["attribution/saliency/srg/class_1"] is True
     assert directions["attribution/saliency/drift/class_1"] is None
