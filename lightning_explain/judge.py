@@ -20,6 +20,7 @@ from lightning_explain.compat import validation_step_axis
 from lightning_explain.evidence import value_of
 from lightning_explain.gate import Gate, History, Value, Verdict
 from lightning_explain.loggers import write_text
+from lightning_explain.registry import unknown
 
 if TYPE_CHECKING:
     from lightning.pytorch import Callback, LightningModule, Trainer
@@ -49,7 +50,7 @@ class Judge:
         self._seen: dict[str, tuple[Tensor, int]] = {}
         self._scored_at: dict[str, int] = {}
         self._yardsticks: dict[str, str] = {}
-        self._checked = False
+        self._checked = self._looked = False
 
     @property
     def tag(self) -> str:
@@ -67,7 +68,7 @@ class Judge:
         Raises:
             MisconfigurationException: If there is no monitor, a score will not exist, or the name is taken.
         """
-        self._seen, self._scored_at, self._checked = {}, {}, False
+        self._seen, self._scored_at, self._checked, self._looked = {}, {}, False, False
         self._yardsticks, self.history = {}, History()
         self._monitors = _monitors(trainer)
         if not self._monitors:
@@ -110,6 +111,7 @@ class Judge:
             The verdict.
         """
         self.check(trainer, trainer.lightning_module)
+        self._warn_of_unlogged(trainer)
         scores = {condition.score for condition in self.gate.conditions}
         lines = {self._yardsticks[score] for score in scores if score in self._yardsticks}
         values = {score: self._value(score, trainer) for score in scores | lines}
@@ -179,6 +181,19 @@ class Judge:
                 raise MisconfigurationException(
                     f"The gate's {condition.score!r} is no score of an attribution monitor. Did you mean {near[0]!r}?"
                     f" Known: {', '.join(names)}."
+                )
+
+    def _warn_of_unlogged(self, trainer: Trainer) -> None:
+        # No error: a metric may be logged at later validations only. Known it is at the end of the first one, at best.
+        if self._looked:
+            return
+        self._looked = True
+        logged = trainer.callback_metrics
+        for name in dict.fromkeys(condition.score for condition in self.gate.conditions):
+            if self._monitor_of(name) is None and name not in logged:
+                rank_zero_warn(
+                    f"The gate asks for {name!r}, which the run has not logged so far: it is closed until then."
+                    f" {unknown('metric', name, sorted(logged))}"
                 )
 
     def _value(self, score: str, trainer: Trainer) -> Value | None:

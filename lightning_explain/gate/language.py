@@ -160,6 +160,17 @@ class Condition:
         return COMPARISONS[self.comparison](value, self.bound.at(reference))
 
     @property
+    def mirrored(self) -> "Condition":
+        """The same demand on a score whose better side is the other one, as in ``a <= best + 0.05``."""
+        end = {"lower": "upper", "upper": "lower"}
+        subject = Reading(self.score, end.get(self.subject.end, "mean"))
+        reference, factor = self.bound.reference, float(f"{1 / self.bound.factor:.3g}")
+        if reference is not None:
+            reference = Reading(reference.name, end.get(reference.end, "mean"))
+        comparison = self.comparison.translate(str.maketrans("<>", "><"))
+        return Condition(subject, comparison, Bound(0.0 - self.bound.offset, reference, factor))
+
+    @property
     def needs(self) -> str:
         """Comparison and bound, as in ``>= 1.5`` or ``lower end > random``."""
         end = "" if self.subject.end == "mean" else f"{self.subject.end} end "

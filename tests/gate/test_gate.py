@@ -349,6 +349,26 @@ def test_check_of_random_best_and_metrics() -> None:
     Gate.parse("val_acc > 0.9 or m/ig/srg > random").check_metrics(["m/"])
 
 
+@pytest.mark.parametrize(
+    ("text", "instead"),
+    [
+        ("m/ig/infidelity >= best - 0.05", "lower is better; write m/ig/infidelity <= best + 0.05"),
+        ("m/ig/infidelity > best", "lower is better; write m/ig/infidelity < best"),
+        ("m/ig/srg <= best + 0.1", "higher is better; write m/ig/srg >= best - 0.1"),
+        ("m/ig/infidelity >= 0.8 * best", "lower is better; write m/ig/infidelity <= 1.25 * best"),
+        ("lower(m/ig/infidelity) > random", "lower is better; write upper(m/ig/infidelity) < random"),
+        ("m/ig/infidelity > upper(random)", "lower is better; write m/ig/infidelity < lower(random)"),
+    ],
+)
+def test_a_comparison_that_asks_for_worse_is_refused(text: str, instead: str) -> None:
+    names, directions = list(LINES), {"m/ig/srg": True, "m/ig/infidelity": False}
+    with pytest.raises(ValueError, match="that ask for worse than 'random' or 'best'") as caught:
+        Gate.parse(["m/ig/srg > 0", text]).check(names, yardsticks=LINES, directions=directions)
+    assert str(caught.value).split("\n")[1:] == [f"{text}: {instead}"]
+    Gate.parse(instead.partition("write ")[2]).check(names, yardsticks=LINES, directions=directions)
+    Gate.parse("m/ig/infidelity >= 0.1 and m/ig/srg <= 2").check(names, directions=directions)
+
+
 # --- the best so far, and several validations
 
 
