@@ -75,7 +75,7 @@ class Suite:
         """
         sample = self.probe.sample(0)
         with borrowed(model, self.seed):
-            problem = self._pose(model, sample, _in_dtype_of(model, sample.inputs))
+            problem = self._pose(model, sample, None)
             # The model may still be on the CPU: what is learnt of memory and speed here is forgotten.
             problem = replace(problem, budget=RowBudget(self.budget.max_rows))
             given = problem.outputs
@@ -151,7 +151,7 @@ class Suite:
 
         Args:
             model: The module.
-            inputs: The probe set's inputs, in the dtype that the model wants.
+            inputs: As for :meth:`run`.
 
         Returns:
             The attributions of the features.
@@ -171,7 +171,7 @@ class Suite:
 
         Args:
             model: The module.
-            inputs: The probe set's inputs, in the dtype that the model wants; None: as they are.
+            inputs: The probe set's inputs, in the dtype that the model wants; None: in that of its parameters.
             previous: The attributions at the validation before.
             best: The attributions at the best validation so far.
 
@@ -244,7 +244,7 @@ class Suite:
     def _pose(self, model: nn.Module, probe: ProbeSet, inputs: Inputs | None) -> Problem:
         return pose(
             model,
-            probe.inputs if inputs is None else inputs,
+            _in_dtype_of(model, probe.inputs) if inputs is None else inputs,
             probe.target,
             baseline=probe.baseline,
             label=probe.label,
