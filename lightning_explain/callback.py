@@ -16,7 +16,7 @@ from lightning_explain.attribution.budget import RowBudget
 from lightning_explain.attribution.model import Forward, call, is_materialized
 from lightning_explain.best import Best
 from lightning_explain.clock import Clock
-from lightning_explain.compat import averages_weights, validation_step_axis
+from lightning_explain.compat import averages_weights, begins_run, validation_step_axis
 from lightning_explain.defaults import default_methods, default_metrics
 from lightning_explain.examination import Examination, Maps, Report
 from lightning_explain.gallery import Gallery
@@ -113,18 +113,23 @@ class AttributionMonitor(Callback):
         self.probe, self.methods, self.metrics = probe, methods, metrics
         self.every_n_validations, self.on_error, self.name = every_n_validations, on_error, name
         self.forward, self.prog_bar, self.seed = forward, tuple(prog_bar), seed
-        self.validations = 0
-        self.report: Report | None = None
-        self._examination: Examination | None = None
+        self.per_class, self.best = per_class, best
         self._budget = RowBudget(max_rows)
         self._gallery = Gallery(name, max_pictures)
         self._suite = self._make_suite(None)
         self._prepared = False
-        self._previous: Maps | None = None
-        self.per_class, self.best = per_class, best
-        self._best = Best()
         self._clock = Clock()
         self._warned: set[str] = set()
+        self._start()
+
+    def _start(self) -> None:
+        """Begin a run: what an earlier fit saw is not its history. A resume loads its own afterwards."""
+        self.validations = 0
+        self.report: Report | None = None
+        self._examination: Examination | None = None
+        self._previous: Maps | None = None
+        self._best = Best()
+        self._gallery.start()
 
     def score_names(self, trainer: Trainer, pl_module: LightningModule) -> tuple[str, ...]:
         """The full names of all scores that will be logged; to be asked from ``setup`` on.
@@ -171,6 +176,8 @@ class AttributionMonitor(Callback):
             return
         require_whole_parameters(trainer)
         require_own_name(trainer, self.name)
+        if stage == "fit" and begins_run(trainer):
+            self._start()
         self._move_before_averaging(trainer)
         self._prepared = False
         self._clock.start()

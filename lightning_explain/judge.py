@@ -16,7 +16,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_info, rank_zero_warn
 from torch import Tensor
 
 from lightning_explain.attribution.model import is_materialized
-from lightning_explain.compat import validation_step_axis
+from lightning_explain.compat import begins_run, validation_step_axis
 from lightning_explain.evidence import value_of
 from lightning_explain.gate import Gate, History, Value, Verdict
 from lightning_explain.loggers import write_text
@@ -69,7 +69,9 @@ class Judge:
             MisconfigurationException: If there is no monitor, a score will not exist, or the name is taken.
         """
         self._seen, self._scored_at, self._checked, self._looked = {}, {}, False, False
-        self._yardsticks, self.history = {}, History()
+        self._yardsticks = {}
+        if begins_run(trainer):
+            self.history = History()
         self._monitors = _monitors(trainer)
         if not self._monitors:
             raise MisconfigurationException(

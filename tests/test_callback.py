@@ -181,7 +181,7 @@ class TestWhen:
         run, module = runs.fit(tmp_path, chosen)
         run.fit_loop.max_epochs = 5
         run.fit(module, *runs.loaders())
-        assert chosen.validations == 5
+        assert chosen.validations == 5  # the same trainer goes on
 
     def test_drift_of_the_first_validation_is_measured_from_the_start_of_the_fit(self, tmp_path):
         seen = Steps()
@@ -507,6 +507,15 @@ class TestTheBestValidation:
             expected = 1 - map_similarity(kept.maps[epoch], kept.maps[best]).mean()
             assert kept.drifts[epoch] == pytest.approx(float(expected), abs=1e-6)
 
+    def test_a_second_fit_has_a_best_of_its_own(self, tmp_path):
+        watched = monitor(metrics=["drift_from_best"], best=("val_acc", "max"))
+        runs.fit(tmp_path, watched, module=Scripted, max_epochs=3)
+        kept = Maps(watched)
+        runs.fit(tmp_path, watched, kept, module=Scripted, seed=7, max_epochs=2)
+        assert math.isnan(kept.drifts[0])
+        expected = 1 - map_similarity(kept.maps[1], kept.maps[0]).mean()
+        assert kept.drifts[1] == pytest.approx(float(expected), abs=1e-6)
+
     def test_somebody_must_say_what_is_best(self, tmp_path):
         with pytest.raises(MisconfigurationException, match=r"needs to know which validation is the best; pass best="):
             runs.fit(tmp_path, monitor(metrics=["drift_from_best"]), enable_checkpointing=False)
@@ -542,6 +551,37 @@ class TestScoresOfClasses:
     def test_there_must_be_classes(self):
         with pytest.raises(MisconfigurationException, match="per_class needs a probe set with class labels"):
             monitor(probe=runs.probe(label=None), per_class=True)
+
+
+class TestSecondFit:
+    def test_it_has_a_history_of_its_own(self, tmp_path):
+        watched, fresh = monitor(every_n_validations=2), monitor(every_n_validations=2)
+        runs.fit(tmp_path, watched, max_epochs=1, logger=TensorBoardLogger(tmp_path))
+        trainer, _ = runs.fit(tmp_path, watched, max_epochs=1, seed=5, logger=TensorBoardLogger(tmp_path))
+        runs.fit(tmp_path, fresh, max_epochs=1, seed=5, logger=TensorBoardLogger(tmp_path))
+        assert watched.validations == watched.report.validation == 1
+        assert watched.report.global_step == trainer.global_step
+        assert watched._gallery.scales == pytest.approx(fresh._gallery.scales)
+        assert {len(columns) for columns in watched._gallery._history.values()} == {1}
+
+    def test_a_resume_with_the_same_monitor_goes_on(self, tmp_path):
+        watched = monitor()
+        trainer, _ = runs.fit(tmp_path, watched, max_epochs=2, logger=TensorBoardLogger(tmp_path))
+        trainer.save_checkpoint(tmp_path / "x.ckpt")
+        scales = dict(watched._gallery.scales)
+        again = runs.trainer(tmp_path, watched, max_epochs=3, logger=TensorBoardLogger(tmp_path))
+        again.fit(runs.Module(), *runs.loaders(), ckpt_path=tmp_path / "x.ckpt")
+        assert watched.validations == watched.report.validation == 3
+        assert scales
+        assert watched._gallery.scales == scales
+
+    def test_a_validation_after_the_fit_forgets_nothing(self, tmp_path):
+        watched = monitor()
+        trainer, module = runs.fit(tmp_path, watched, max_epochs=2, logger=TensorBoardLogger(tmp_path))
+        scales = dict(watched._gallery.scales)
+        trainer.validate(module, runs.loaders()[1], verbose=False)
+        assert watched.validations == 2
+        assert watched._gallery.scales == scales
 
 
 def test_how_far_methods_agree_is_written_as_a_table(tmp_path):

@@ -359,6 +359,16 @@ def test_a_checkpoint_from_before_there_was_a_history(tmp_path: Path) -> None:
         assert callback.judge.history.best == {}
 
 
+def test_the_same_trainer_goes_on_with_its_best(tmp_path: Path) -> None:
+    gated = checkpoint(tmp_path, gate=f"{SRG} >= best for 2 validations", save_top_k=-1)
+    module = Module()
+    run = fit(tmp_path, [AttributionMonitor(2.0, 2.5, 2.4), gated], module, max_epochs=2)
+    run.fit_loop.max_epochs = 3
+    run.fit(module, loader(), loader())
+    assert gated.verdict is not None
+    assert "needs >= best, which is 2.50, held for 0 of 2" in gated.verdict.sentence
+
+
 def test_a_new_run_has_no_best(tmp_path: Path) -> None:
     gated = checkpoint(tmp_path, gate=f"{SRG} >= best for 2 validations", save_top_k=-1)
     fit(tmp_path, [AttributionMonitor(OPEN), gated])

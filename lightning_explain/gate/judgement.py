@@ -104,7 +104,8 @@ def _compared(condition: Condition, value: Value | None, reference: Value | None
 def _beyond_random(condition: Condition, value: Value) -> tuple[bool, str]:
     end = value.paired.at(condition.subject.end)
     if not math.isfinite(end):
-        return False, f"{alone(condition, value)} without interval of the difference from random, needs {condition.needs}"
+        lacks = f"{alone(condition, value)} without interval of the difference from random"
+        return False, f"{lacks}, needs {condition.needs}"
     return COMPARISONS[condition.comparison](end, condition.bound.offset), told_paired(condition, value)
 
 

@@ -98,11 +98,7 @@ class _Reader:
         return all_of(parts)
 
     def lasting(self) -> Expression:
-        part: Expression
-        if self.meets(_OPEN):
-            part = self.enclosed()
-        else:
-            part = self.condition()
+        part = self.enclosed() if self.meets(_OPEN) else self.condition()
         if not self.meets(_FOR):
             return part
         count = int(self.take(_COUNT, "a whole number of validations, 1 or more"))

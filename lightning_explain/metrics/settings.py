@@ -31,7 +31,7 @@ def settings_digest(cls: type, args: Sequence[Any], kwargs: Mapping[str, Any]) -
     """
     try:
         # Not of the class: that would be the signature of a __new__ that takes anything, in some versions of Python.
-        bound = inspect.signature(cls.__init__).bind(None, *args, **kwargs)
+        bound = inspect.signature(cls.__init__).bind(None, *args, **kwargs)  # type: ignore[misc]  # (of the class itself)
     except TypeError:  # the constructor will say it better
         return ""
     bound.apply_defaults()
