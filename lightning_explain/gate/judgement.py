@@ -95,8 +95,10 @@ def _compared(condition: Condition, value: Value | None, reference: Value | None
     wrong = fault(reference, condition.bound.reference.end if condition.bound.reference else "mean")
     if reference is None or wrong is not None:
         return False, f"{alone(condition, value)}, needs {condition.needs}, which {wrong}"
-    if condition.is_paired:
-        return _beyond_random(condition, value)
+    return _beyond_random(condition, value) if condition.is_paired else _against(condition, value, reference)
+
+
+def _against(condition: Condition, value: Value, reference: Value) -> tuple[bool, str]:
     held = condition.holds(value.at(condition.subject.end), _number(condition, reference))
     return held, told(condition, value, reference)
 
