@@ -157,7 +157,7 @@ def test_the_random_line_and_intervals_can_be_asked_for(run, capsys):
     folder, *_ = run
     assert command(folder, f"lower({SRG}) > random - 3") == 0
     assert "ahead of random by" in capsys.readouterr().out
-    assert command(folder, f"upper({SRG}) < random - 3 or {SRG} > random + 3") == 1
+    assert command(folder, f"lower({SRG}) > random + 3 or {SRG} > random + 3") == 1
 
 
 def test_several_validations_are_more_than_an_audit_sees(run, capsys):
