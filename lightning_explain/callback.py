@@ -16,11 +16,12 @@ from lightning_explain.attribution.budget import RowBudget
 from lightning_explain.attribution.model import Forward, call, is_materialized
 from lightning_explain.best import Best
 from lightning_explain.clock import Clock
-from lightning_explain.compat import averages_weights, validation_step_axis
+from lightning_explain.compat import begins_run, validation_step_axis
 from lightning_explain.defaults import default_methods, default_metrics
 from lightning_explain.examination import Examination, Maps, Report
 from lightning_explain.gallery import Gallery
-from lightning_explain.inputs import Inputs, leaves, rebuild
+from lightning_explain.guest import as_fed, attempt, misconfiguration, move_before_averaging
+from lightning_explain.inputs import Inputs
 from lightning_explain.loggers import write_pictures, write_text
 from lightning_explain.probe import ProbeSet
 from lightning_explain.requirements import (
@@ -115,18 +116,23 @@ class AttributionMonitor(Callback):
         self.probe, self.methods, self.metrics = probe, methods, metrics
         self.every_n_validations, self.on_error, self.name = every_n_validations, on_error, name
         self.forward, self.prog_bar, self.seed = forward, tuple(prog_bar), seed
-        self.validations = 0
-        self.report: Report | None = None
-        self._examination: Examination | None = None
+        self.per_class, self.best = per_class, best
         self._budget = RowBudget(max_rows)
         self._gallery = Gallery(name, max_pictures)
         self._suite = self._make_suite(None)
         self._prepared = False
-        self._previous: Maps | None = None
-        self.per_class, self.best = per_class, best
-        self._best = Best()
         self._clock = Clock()
         self._warned: set[str] = set()
+        self._start()
+
+    def _start(self) -> None:
+        """Begin a run: what an earlier fit saw is not its history. A resume loads its own afterwards."""
+        self.validations = 0
+        self.report: Report | None = None
+        self._examination: Examination | None = None
+        self._previous: Maps | None = None
+        self._best = Best()
+        self._gallery.start()
 
     def score_names(self, trainer: Trainer, pl_module: LightningModule) -> tuple[str, ...]:
         """The full names of all scores that will be logged; to be asked from ``setup`` on.
@@ -173,7 +179,9 @@ class AttributionMonitor(Callback):
             return
         require_whole_parameters(trainer)
         require_own_name(trainer, self.name)
-        self._move_before_averaging(trainer)
+        if stage == "fit" and begins_run(trainer):
+            self._start()
+        move_before_averaging(trainer, self)
         self._prepared = False
         self._clock.start()
         if is_materialized(pl_module):
@@ -245,27 +253,17 @@ class AttributionMonitor(Callback):
 
     def _make_suite(self, pl_module: nn.Module | None) -> Suite:
         methods = self.methods if self.methods is not None else default_methods(pl_module)
-        try:
+        with misconfiguration(self.probe):
             metrics = self.metrics if self.metrics is not None else default_metrics(self.probe, methods)
             return Suite(self.probe, methods, metrics, self.forward, self._budget, self.seed)
-        except (TypeError, ValueError) as error:
-            raise MisconfigurationException(f"AttributionMonitor: {error}") from error
 
     def _prepare(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self._prepared:
             return
         if self.methods is None:
             self._suite = self._make_suite(pl_module)
-        try:
+        with misconfiguration(self.probe):
             self._suite.prepare(pl_module)
-        except (TypeError, ValueError, IndexError) as error:
-            raise MisconfigurationException(f"AttributionMonitor: {error}") from error
-        except RuntimeError as error:
-            shapes = [tuple(leaf.shape) for leaf in leaves(self.probe.inputs)]
-            raise MisconfigurationException(
-                f"AttributionMonitor: the model cannot be run on the probe set, whose inputs have shapes {shapes} and"
-                f" dtypes {[str(leaf.dtype) for leaf in leaves(self.probe.inputs)]}: {error}"
-            ) from error
         self._prepared = True
         if self._suite.measures("drift_from_best"):
             require_best(self._watched(trainer))
@@ -329,34 +327,10 @@ class AttributionMonitor(Callback):
         return self.best or watched_by_checkpoint(trainer)
 
     def _attempt(self, trainer: Trainer, work: Callable[[], T]) -> T | None:
-        # In the trainer's precision; all ranks agree on whether it failed before any raises.
-        result, failure = None, None
-        try:
-            with trainer.precision_plugin.forward_context():
-                result = work()
-        except Exception as error:  # noqa: BLE001  (whatever an explainer raises is the user's to decide on)
-            failure = error
-        if trainer.strategy.reduce_boolean_decision(failure is None, all=True):
-            return result
-        if self.on_error == "raise":
-            raise failure or RuntimeError("AttributionMonitor failed on another rank; see its log.")
-        reason = f"{type(failure).__name__}: {failure}" if failure else "another rank failed"
-        rank_zero_warn(f"AttributionMonitor skips this validation, and the run goes on ({reason}).")
-        return None
+        return attempt(trainer, work, self.on_error)
 
     def _inputs(self, trainer: Trainer) -> Inputs:
-        device = trainer.strategy.root_device
-        return trainer.precision_plugin.convert_input(  # type: ignore[no-any-return]
-            rebuild(self.probe.inputs, tuple(leaf.to(device) for leaf in leaves(self.probe.inputs)))
-        )
-
-    def _move_before_averaging(self, trainer: Trainer) -> None:
-        callbacks = list(trainer.callbacks)  # type: ignore[attr-defined]
-        averaging = [i for i, callback in enumerate(callbacks) if averages_weights(callback)]
-        if averaging and averaging[0] < callbacks.index(self):
-            callbacks.remove(self)
-            callbacks.insert(averaging[0], self)
-            trainer.callbacks = callbacks  # type: ignore[attr-defined]  # a new list: Lightning is iterating over the old
+        return as_fed(trainer, self.probe.inputs)
 
     def _warn_once(self, message: str) -> None:
         if message not in self._warned:

@@ -32,3 +32,14 @@ def averages_weights(callback: object) -> bool:
         True for Lightning's ``WeightAveraging`` and what derives from it, from either namespace.
     """
     return any(cls.__name__ == "WeightAveraging" for cls in type(callback).__mro__)
+
+
+def begins_run(trainer: Trainer) -> bool:
+    """Whether the fit that is being set up begins a run, and does not go on with one.
+
+    A resume begins one here, too: what was saved is loaded after ``setup``.
+
+    Returns:
+        False for another ``fit`` of a trainer that has trained already.
+    """
+    return trainer.global_step == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TypeAlias
 
 from torch import Tensor
@@ -11,6 +12,7 @@ from torch import Tensor
 from lightning_explain.attribution.attribution import Attribution
 from lightning_explain.metrics import Score
 from lightning_explain.metrics.over_time.agreement import agreement
+from lightning_explain.names import class_name, random_lines
 
 Maps: TypeAlias = Mapping[str, Tensor]
 """Attributions of the features (n, D), by the explainer's name."""
@@ -57,7 +59,8 @@ class Examination:
 
         Args:
             prefix: What the names begin with.
-            label: Class labels (n,): with them the scores of each class's samples stand beside those of all.
+            label: Class labels (n,): with them the scores of each class's samples stand beside those of all, random
+                attributions included.
 
         Returns:
             Score by ``prefix/method/metric``, and ``prefix/method/metric/class_<label>``.
@@ -66,29 +69,29 @@ class Examination:
         named = {f"{prefix}/{method}/{metric}": s for method, of in by_method.items() for metric, s in of.items()}
         if label is None:
             return named
-        own = [f"{prefix}/{entry.name}/{metric}" for entry in self.explained for metric in entry.scores]
-        return named | {class_name(name, c): s for name in own for c, s in named[name].by_class(label).items()}
+        lines = self.yardsticks(prefix)
+        by_class = {name: _of_classes(score, named.get(lines.get(name, "")), label) for name, score in named.items()}
+        return named | {class_name(name, c): score for name, of in by_class.items() for c, score in of.items()}
 
     def yardsticks(self, prefix: str, label: Tensor | None = None) -> dict[str, str]:
         """The random line of every score that has one.
 
         Args:
             prefix: What the names begin with.
-            label: Class labels (n,), as for :meth:`scores`; the line of a class's score is that of all samples.
+            label: Class labels (n,), as for :meth:`scores`; the line of a class's score is that of the same samples.
 
         Returns:
             ``prefix/random[@layer]/metric`` by the score's name.
         """
-        lines = {
-            f"{prefix}/{entry.name}/{metric}": f"{prefix}/random{entry.space}/{metric}"
+        scored = (
+            (entry.name, entry.space, metric)
             for entry in self.explained
             for metric in self.yardstick.get(f"random{entry.space}", {})
             if metric in entry.scores
-        }
-        classes = [] if label is None else [int(c) for c in label.unique()]
-        return lines | {class_name(score, c): line for score, line in lines.items() for c in classes}
+        )
+        return random_lines(prefix, scored, [] if label is None else [int(c) for c in label.unique()])
 
-    @property
+    @cached_property
     def agreement(self) -> tuple[Agreement, ...]:
         """How far methods whose maps live at the same place agree; one table for each place with several."""
         spaces = list(dict.fromkeys(entry.space for entry in self.explained))
@@ -120,15 +123,6 @@ class Agreement:
         return head + "\n".join(f"| {name} | {' | '.join(f'{c:.2f}' for c in row)} |" for name, row in rows)
 
 
-def class_name(score: str, label: int) -> str:
-    """What a score of one class's samples is called.
-
-    Returns:
-        ``<score>/class_<label>``.
-    """
-    return f"{score}/class_{label}"
-
-
 @dataclass(frozen=True)
 class Report:
     """The scores of one validation.
@@ -144,3 +138,11 @@ class Report:
     global_step: int
     scores: Mapping[str, Score]
     agreement: tuple[Agreement, ...] = ()
+
+
+def _of_classes(score: Score, random: Score | None, label: Tensor) -> Mapping[int, Score]:
+    of = score.by_class(label)
+    if random is None:
+        return of
+    lines = random.by_class(label)
+    return {c: one.against(lines[c], score.perfect) for c, one in of.items()}

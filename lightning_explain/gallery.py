@@ -39,6 +39,10 @@ class Gallery:
 
     def __init__(self, name: str, samples: int) -> None:
         self.name, self.samples = name, samples
+        self.start()
+
+    def start(self) -> None:
+        """Begin a run: its first pictures choose the scales."""
         self.scales: dict[str, float] = {}
         self._history: dict[str, deque[tuple[str, list[np.ndarray]]]] = {}
 

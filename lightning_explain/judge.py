@@ -16,9 +16,11 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_info, rank_zero_warn
 from torch import Tensor
 
 from lightning_explain.attribution.model import is_materialized
-from lightning_explain.compat import validation_step_axis
+from lightning_explain.compat import begins_run, validation_step_axis
+from lightning_explain.evidence import value_of
 from lightning_explain.gate import Gate, History, Value, Verdict
 from lightning_explain.loggers import write_text
+from lightning_explain.registry import unknown
 
 if TYPE_CHECKING:
     from lightning.pytorch import Callback, LightningModule, Trainer
@@ -48,7 +50,7 @@ class Judge:
         self._seen: dict[str, tuple[Tensor, int]] = {}
         self._scored_at: dict[str, int] = {}
         self._yardsticks: dict[str, str] = {}
-        self._checked = False
+        self._checked = self._looked = False
 
     @property
     def tag(self) -> str:
@@ -66,8 +68,10 @@ class Judge:
         Raises:
             MisconfigurationException: If there is no monitor, a score will not exist, or the name is taken.
         """
-        self._seen, self._scored_at, self._checked = {}, {}, False
-        self._yardsticks, self.history = {}, History()
+        self._seen, self._scored_at, self._checked, self._looked = {}, {}, False, False
+        self._yardsticks = {}
+        if begins_run(trainer):
+            self.history = History()
         self._monitors = _monitors(trainer)
         if not self._monitors:
             raise MisconfigurationException(
@@ -109,6 +113,7 @@ class Judge:
             The verdict.
         """
         self.check(trainer, trainer.lightning_module)
+        self._warn_of_unlogged(trainer)
         scores = {condition.score for condition in self.gate.conditions}
         lines = {self._yardsticks[score] for score in scores if score in self._yardsticks}
         values = {score: self._value(score, trainer) for score in scores | lines}
@@ -180,6 +185,19 @@ class Judge:
                     f" Known: {', '.join(names)}."
                 )
 
+    def _warn_of_unlogged(self, trainer: Trainer) -> None:
+        # No error: a metric may be logged at later validations only. Known it is at the end of the first one, at best.
+        if self._looked:
+            return
+        self._looked = True
+        logged = trainer.callback_metrics
+        for name in dict.fromkeys(condition.score for condition in self.gate.conditions):
+            if self._monitor_of(name) is None and name not in logged:
+                rank_zero_warn(
+                    f"The gate asks for {name!r}, which the run has not logged so far: it is closed until then."
+                    f" {unknown('metric', name, sorted(logged))}"
+                )
+
     def _value(self, score: str, trainer: Trainer) -> Value | None:
         monitor = self._monitor_of(score)
         return self._logged(score, trainer) if monitor is None else self._scored(score, monitor, trainer)
@@ -189,16 +207,7 @@ class Judge:
         if report is not None and name in report.scores:
             self._scored_at[name] = report.global_step
             if _is_current(monitor, trainer):
-                score = report.scores[name]
-                return Value(
-                    score.mean,
-                    score.standard_error,
-                    score.n,
-                    score.undefined,
-                    low=score.low,
-                    high=score.high,
-                    higher_is_better=score.higher_is_better,
-                )
+                return value_of(report.scores[name])
         step = self._scored_at.get(name)
         return None if step is None else Value(math.nan, stale_since=step)
 

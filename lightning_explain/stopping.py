@@ -10,6 +10,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from typing_extensions import override
 
+from lightning_explain.compat import begins_run
 from lightning_explain.gate import History
 from lightning_explain.judge import Judge
 
@@ -62,6 +63,10 @@ class AttributionStopping(Callback):
         self.patience = patience
         self.min_validations = min_validations
         self.verbose = verbose
+        self._start()
+
+    def _start(self) -> None:
+        """Begin a run: what stopped an earlier one does not count. A resume loads its own counts afterwards."""
         self.verdict: Verdict | None = None
         self.judged = 0
         self.wait_count = 0
@@ -94,6 +99,8 @@ class AttributionStopping(Callback):
     @override
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if stage == "fit":
+            if begins_run(trainer):
+                self._start()
             self.judge.setup(trainer, pl_module)
 
     @override

@@ -22,10 +22,22 @@ GATE = f"{MASS} >= 1.5"
 OPEN, CLOSED = 2.0, 0.8
 
 
-def score(mean: float) -> Score:
-    """A mean over eight samples, its interval 0.2 to both sides."""
-    n = 0 if math.isnan(mean) else 8
-    return Score(mean, 0.1, n, 8 - n, (), higher_is_better=True, low=mean - 0.2, high=mean + 0.2)
+def score(mean: float, random: float = NAN) -> Score:
+    """A mean over eight samples, its interval, and that of its distance from random, 0.2 to both sides."""
+    n, ahead = 0 if math.isnan(mean) else 8, mean - random
+    return Score(
+        mean,
+        0.1,
+        n,
+        8 - n,
+        (),
+        higher_is_better=True,
+        low=mean - 0.2,
+        high=mean + 0.2,
+        advantage=ahead,
+        advantage_low=ahead - 0.2,
+        advantage_high=ahead + 0.2,
+    )
 
 
 class AttributionMonitor(Callback):
@@ -80,7 +92,7 @@ class AttributionMonitor(Callback):
         means = entry if isinstance(entry, Mapping) else dict.fromkeys(self.score_names(trainer, pl_module), entry)
         if self.random is not None:
             means = {**means, f"{self.name}/random/srg": self.random}
-        scores = {name: score(mean) for name, mean in means.items()}
+        scores = {name: score(mean, NAN if self.random is None else self.random) for name, mean in means.items()}
         self.report = Report(self.validations, trainer.global_step, scores)
         for name, each in scores.items():
             pl_module.log(name, each.mean)

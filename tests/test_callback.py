@@ -181,7 +181,7 @@ class TestWhen:
         run, module = runs.fit(tmp_path, chosen)
         run.fit_loop.max_epochs = 5
         run.fit(module, *runs.loaders())
-        assert chosen.validations == 5
+        assert chosen.validations == 5  # the same trainer goes on
 
     def test_drift_of_the_first_validation_is_measured_from_the_start_of_the_fit(self, tmp_path):
         seen = Steps()
@@ -507,6 +507,15 @@ class TestTheBestValidation:
             expected = 1 - map_similarity(kept.maps[epoch], kept.maps[best]).mean()
             assert kept.drifts[epoch] == pytest.approx(float(expected), abs=1e-6)
 
+    def test_a_second_fit_has_a_best_of_its_own(self, tmp_path):
+        watched = monitor(metrics=["drift_from_best"], best=("val_acc", "max"))
+        runs.fit(tmp_path, watched, module=Scripted, max_epochs=3)
+        kept = Maps(watched)
+        runs.fit(tmp_path, watched, kept, module=Scripted, seed=7, max_epochs=2)
+        assert math.isnan(kept.drifts[0])
+        expected = 1 - map_similarity(kept.maps[1], kept.maps[0]).mean()
+        assert kept.drifts[1] == pytest.approx(float(expected), abs=1e-6)
+
     def test_somebody_must_say_what_is_best(self, tmp_path):
         with pytest.raises(MisconfigurationException, match=r"needs to know which validation is the best; pass best="):
             runs.fit(tmp_path, monitor(metrics=["drift_from_best"]), enable_checkpointing=False)
@@ -523,18 +532,56 @@ class TestScoresOfClasses:
         trainer, module = runs.fit(tmp_path, watched, max_epochs=1)
         names = watched.score_names(trainer, module)
         assert {n for n in names if "/class_" in n} == {
-            f"attribution/saliency/{metric}/class_{c}" for metric in ("srg", "relevance_mass") for c in range(3)
+            f"attribution/{of}/{metric}/class_{c}"
+            for of in ("saliency", "random")
+            for metric in ("srg", "relevance_mass")
+            for c in range(3)
         }
+        assert set(names) == set(watched.report.scores)
         assert set(names) <= set(trainer.callback_metrics)
         whole = watched.report.scores["attribution/saliency/srg"]
         for c in range(3):
             of_class = watched.report.scores[f"attribution/saliency/srg/class_{c}"]
             picked = [s for s, label in zip(whole.per_sample, watched.probe.label, strict=True) if label == c]
             assert of_class.mean == pytest.approx(sum(picked) / len(picked))
+            line = watched.report.scores[f"attribution/random/srg/class_{c}"]
+            assert line.n == len(picked)
+            assert of_class.skill == pytest.approx((of_class.mean - line.mean) / (1 - line.mean))
 
     def test_there_must_be_classes(self):
         with pytest.raises(MisconfigurationException, match="per_class needs a probe set with class labels"):
             monitor(probe=runs.probe(label=None), per_class=True)
+
+
+class TestSecondFit:
+    def test_it_has_a_history_of_its_own(self, tmp_path):
+        watched, fresh = monitor(every_n_validations=2), monitor(every_n_validations=2)
+        runs.fit(tmp_path, watched, max_epochs=1, logger=TensorBoardLogger(tmp_path))
+        trainer, _ = runs.fit(tmp_path, watched, max_epochs=1, seed=5, logger=TensorBoardLogger(tmp_path))
+        runs.fit(tmp_path, fresh, max_epochs=1, seed=5, logger=TensorBoardLogger(tmp_path))
+        assert watched.validations == watched.report.validation == 1
+        assert watched.report.global_step == trainer.global_step
+        assert watched._gallery.scales == pytest.approx(fresh._gallery.scales)
+        assert {len(columns) for columns in watched._gallery._history.values()} == {1}
+
+    def test_a_resume_with_the_same_monitor_goes_on(self, tmp_path):
+        watched = monitor()
+        trainer, _ = runs.fit(tmp_path, watched, max_epochs=2, logger=TensorBoardLogger(tmp_path))
+        trainer.save_checkpoint(tmp_path / "x.ckpt")
+        scales = dict(watched._gallery.scales)
+        again = runs.trainer(tmp_path, watched, max_epochs=3, logger=TensorBoardLogger(tmp_path))
+        again.fit(runs.Module(), *runs.loaders(), ckpt_path=tmp_path / "x.ckpt")
+        assert watched.validations == watched.report.validation == 3
+        assert scales
+        assert watched._gallery.scales == scales
+
+    def test_a_validation_after_the_fit_forgets_nothing(self, tmp_path):
+        watched = monitor()
+        trainer, module = runs.fit(tmp_path, watched, max_epochs=2, logger=TensorBoardLogger(tmp_path))
+        scales = dict(watched._gallery.scales)
+        trainer.validate(module, runs.loaders()[1], verbose=False)
+        assert watched.validations == 2
+        assert watched._gallery.scales == scales
 
 
 def test_how_far_methods_agree_is_written_as_a_table(tmp_path):
@@ -547,13 +594,13 @@ def test_how_far_methods_agree_is_written_as_a_table(tmp_path):
     assert "| saliency | 1.00 |" in written
 
 
-def test_classes_have_the_random_line_of_all_samples(tmp_path):
+def test_classes_have_the_random_line_of_the_same_samples(tmp_path):
     watched = monitor(methods=["saliency"], metrics=["srg", "drift"], per_class=True)
     trainer, module = runs.fit(tmp_path, watched, max_epochs=1)
     lines, directions = watched.yardsticks(trainer, module), watched.directions(trainer, module)
     assert lines == {
         "attribution/saliency/srg": "attribution/random/srg",
-        **{f"attribution/saliency/srg/class_{c}": "attribution/random/srg" for c in range(3)},
+        **{f"attribution/saliency/srg/class_{c}": f"attribution/random/srg/class_{c}" for c in range(3)},
     }
     assert directions["attribution/saliency/srg/class_1"] is True
     assert directions["attribution/saliency/drift/class_1"] is None

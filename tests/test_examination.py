@@ -13,14 +13,34 @@ def explained(name, maps, space="", scores=None):
 
 
 def test_scores_of_a_class_are_those_of_its_samples():
-    score = Score.of(torch.tensor([1.0, 2.0, 3.0, 6.0, math.nan]))
-    examination = Examination((explained("saliency", [[0.0]], scores={"srg": score}),), {"random": {"srg": score}})
-    scores = examination.scores("a", torch.tensor([0, 2, 0, 2, 5]))
-    assert set(scores) == {"a/saliency/srg", "a/random/srg", *(f"a/saliency/srg/class_{c}" for c in (0, 2, 5))}
+    random = Score.of(torch.tensor([0.0, 4.0, 1.0, 5.0, 7.0]))
+    score = Score.of(torch.tensor([1.0, 2.0, 3.0, 6.0, math.nan])).against(random, 10.0)
+    drift = Score.of(torch.tensor([3.0, 1.0, 5.0, 2.0, 2.0]))
+    entry = explained("saliency", [[0.0]], scores={"srg": score, "drift": drift})
+    examination = Examination((entry,), {"random": {"srg": random}})
+    label = torch.tensor([0, 2, 0, 2, 5])
+    scores = examination.scores("a", label)
+    whole = {"a/saliency/srg": score, "a/saliency/drift": drift, "a/random/srg": random}
+    assert examination.scores("a") == whole
+    assert set(scores) == {*whole, *(f"{name}/class_{c}" for name in whole for c in (0, 2, 5))}
     assert scores["a/saliency/srg/class_0"].mean == 2
     assert scores["a/saliency/srg/class_2"].mean == 4
     assert scores["a/saliency/srg/class_5"].n == 0
-    assert examination.scores("a") == {"a/saliency/srg": score, "a/random/srg": score}
+    assert scores["a/random/srg/class_2"].mean == 4.5
+    # Measured against the same samples: 2 of 0.5 ... 10, and -0.5 of 4.5 ... 10.
+    assert scores["a/saliency/srg/class_0"].skill == pytest.approx(1.5 / 9.5)
+    assert scores["a/saliency/srg/class_2"].skill == pytest.approx(-0.5 / 5.5)
+    assert scores["a/saliency/srg/class_2"].advantage == -0.5
+    assert scores["a/saliency/drift/class_0"] == Score.of(torch.tensor([3.0, 5.0]))
+    lines = examination.yardsticks("a", label)
+    assert lines["a/saliency/srg/class_2"] == "a/random/srg/class_2"
+    assert set(lines) == {name for name in scores if name.startswith("a/saliency/srg")}
+
+
+def test_agreement_is_reckoned_once():
+    maps = [[1.0, 2.0, 3.0]] * 2
+    examination = Examination((explained("one", maps), explained("two", maps)), {})
+    assert examination.agreement is examination.agreement
 
 
 def test_agreement_is_told_for_each_place_with_several_methods():

@@ -38,6 +38,7 @@ from lightning_explain.stopping import AttributionStopping
 # --- metrics that the run logs
 
 
+@pytest.mark.filterwarnings("ignore:The gate asks for .val_loss., which the run has not logged so far")
 def test_gate_on_a_logged_metric(tmp_path: Path) -> None:
     gated = checkpoint(tmp_path, gate=[GATE, "val_loss <= 1"], save_top_k=-1)
     fit(tmp_path, [AttributionMonitor(OPEN), gated], Module(None, 2.0, 1.0, None), max_epochs=4)
@@ -285,6 +286,16 @@ def test_language_in_a_run(tmp_path: Path, gate: str, held: list[bool]) -> None:
     assert steps(tmp_path) == [step for step, was in zip((4, 8, 12), held, strict=True) if was]
 
 
+@pytest.mark.parametrize("kind", [AttributionCheckpoint, AttributionStopping])
+def test_a_metric_that_nobody_logs_is_told_once(tmp_path: Path, kind: type) -> None:
+    with pytest.warns(UserWarning, match="the run has not logged so far") as caught:
+        fit(tmp_path, [AttributionMonitor(OPEN), kind(gate=f"val_los < 0.5 and {MASS} > 0 and val_loss < 9")])
+    told = [str(warning.message) for warning in caught if "not logged so far" in str(warning.message)]
+    assert len(told) == 1
+    assert "The gate asks for 'val_los', which" in told[0]
+    assert "Did you mean 'val_loss'?" in told[0]
+
+
 def test_the_random_line_is_that_of_this_validation(tmp_path: Path) -> None:
     monitor = AttributionMonitor(2.0, None, random=1.0)
     fit(tmp_path, [monitor, checkpoint(tmp_path, gate=f"{SRG} > random")])
@@ -346,6 +357,16 @@ def test_a_checkpoint_from_before_there_was_a_history(tmp_path: Path) -> None:
         assert state.pop("history") == {"best": {}, "streaks": {}}
         callback.load_state_dict(state)
         assert callback.judge.history.best == {}
+
+
+def test_the_same_trainer_goes_on_with_its_best(tmp_path: Path) -> None:
+    gated = checkpoint(tmp_path, gate=f"{SRG} >= best for 2 validations", save_top_k=-1)
+    module = Module()
+    run = fit(tmp_path, [AttributionMonitor(2.0, 2.5, 2.4), gated], module, max_epochs=2)
+    run.fit_loop.max_epochs = 3
+    run.fit(module, loader(), loader())
+    assert gated.verdict is not None
+    assert "needs >= best, which is 2.50, held for 0 of 2" in gated.verdict.sentence
 
 
 def test_a_new_run_has_no_best(tmp_path: Path) -> None:

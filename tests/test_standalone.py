@@ -35,6 +35,21 @@ def test_defaults_are_the_monitors():
     assert {"srg", "infidelity", "max_sensitivity", "mprt"} <= set(found.explained[0].scores)
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_models_of_any_precision(dtype):
+    model, probe = model_and_probe()
+    expected = evaluate(model, probe, ["saliency", "integrated_gradients"], ["srg", "infidelity", "drift"])
+    found = evaluate(model.to(dtype), probe, ["saliency", "integrated_gradients"], ["srg", "infidelity", "drift"])
+    assert {parameter.dtype for parameter in model.parameters()} == {dtype}
+    assert probe.inputs.dtype == torch.float32
+    for name, score in expected.scores("a").items():
+        tolerance = 1e-4 if dtype == torch.float64 else 0.15
+        assert found.scores("a")[name].mean == pytest.approx(score.mean, abs=tolerance, nan_ok=True), name
+    suite = Suite(probe, ["saliency"], ["srg"])
+    suite.prepare(model)
+    assert suite.explain(model)["saliency"].isfinite().all()
+
+
 def test_the_model_is_left_as_it_was():
     model, probe = model_and_probe()
     model.train()

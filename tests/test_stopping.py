@@ -124,6 +124,14 @@ def test_resume(tmp_path: Path) -> None:
     assert fit(tmp_path, callbacks(), max_epochs=8, ckpt_path=tmp_path / "saved.ckpt").global_step == 12
 
 
+def test_a_second_fit_counts_anew(tmp_path: Path) -> None:
+    stopping = AttributionStopping(GATE, patience=2)
+    assert fit(tmp_path, [AttributionMonitor(CLOSED), stopping], max_epochs=8).global_step == 8
+    assert fit(tmp_path, [AttributionMonitor(OPEN, CLOSED, OPEN), stopping], max_epochs=3).global_step == 12
+    assert (stopping.judged, stopping.wait_count, stopping.stopped_epoch) == (3, 0, 0)
+    assert stopping.stopping_reason_message is None
+
+
 def test_all_ranks_count_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stopping = AttributionStopping(GATE, patience=2)
     trained = trainer(tmp_path, [AttributionMonitor(OPEN), stopping], max_epochs=8)

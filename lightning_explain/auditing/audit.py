@@ -12,8 +12,9 @@ from torch import nn
 from lightning_explain.attribution.budget import RowBudget
 from lightning_explain.attribution.model import Forward, call
 from lightning_explain.auditing.answerable import asked_by
+from lightning_explain.evidence import value_of
 from lightning_explain.examination import Examination
-from lightning_explain.gate import Gate, History, Value, Verdict
+from lightning_explain.gate import Gate, History, Verdict
 from lightning_explain.inputs import leaves
 from lightning_explain.metrics import Score
 from lightning_explain.probe import ProbeSet
@@ -102,7 +103,7 @@ def audit(  # noqa: PLR0913  (the whole question in one call)
     label = probe.label if asked.per_class else None
     scores = examination.scores(name, label)
     verdict = parsed.judge(
-        {score: _value(of) for score, of in scores.items()},
+        {score: value_of(of) for score, of in scores.items()},
         step=step,
         validation=1,
         yardsticks=examination.yardsticks(name, label),
@@ -132,15 +133,3 @@ def _require_whole_names(methods: Sequence[str], suite: Suite, name: str) -> Non
 
 def _finite(value: Any) -> Any:  # noqa: ANN401
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _value(score: Score) -> Value:
-    return Value(
-        score.mean,
-        score.standard_error,
-        score.n,
-        score.undefined,
-        low=score.low,
-        high=score.high,
-        higher_is_better=score.higher_is_better,
-    )

@@ -28,13 +28,15 @@ class Gate:
     Example:
         >>> gate = Gate.parse(["lower(a/saliency/srg) > random", "val_acc >= 0.9"])
         >>> values = {
-        ...     "a/saliency/srg": Value(0.82, 0.1, 32, low=0.61, high=1.02),
+        ...     "a/saliency/srg": Value(
+        ...         0.82, 0.1, 32, low=0.61, high=1.02, advantage=0.18, advantage_low=-0.02, advantage_high=0.38
+        ...     ),
         ...     "a/random/srg": Value(0.64, 0.05, 32),
         ...     "val_acc": Value(0.98),
         ... }
         >>> gate.judge(values, step=125, validation=3, yardsticks={"a/saliency/srg": "a/random/srg"}).sentence
-        'Gate closed at step 125: a/saliency/srg is 0.82 [0.61, 1.02] (n = 32), needs lower end > random, which is
-        0.64.'
+        'Gate closed at step 125: a/saliency/srg is 0.82 [0.61, 1.02] (n = 32), ahead of random by 0.18 [-0.02, 0.38],
+        needs lower end > random.'
     """
 
     expressions: tuple[Expression, ...]
@@ -95,16 +97,17 @@ class Gate:
 
         Raises:
             ValueError: If a score is not among ``names``, has no random line or no direction although it is compared
-                with ``random`` or ``best``; lists every condition in question.
+                with ``random`` or ``best``, or is compared so that worse passes; lists every condition in question.
         """
         known = list(names)
-        directed = [score for score in known if (directions or {}).get(score) is not None]
+        better = {score: higher for score in known if (higher := (directions or {}).get(score)) is not None}
         asked = [condition for condition in self.conditions if condition.score.startswith(prefix)]
         there = [condition for condition in asked if condition.score in known]
         _require("scores that will not exist", "score", [c for c in asked if c not in there], known)
         compared = {reference: [c for c in there if c.reference == reference] for reference in ("random", "best")}
         _require("'random' of scores without a random line", "random line of", compared["random"], yardsticks or {})
-        _require("'best' of scores of which neither direction is better", "direction of", compared["best"], directed)
+        _require("'best' of scores of which neither direction is better", "direction of", compared["best"], better)
+        _require_sides([c for c in there if c.reference is not None], better)
 
     def check_metrics(self, scores_begin_with: Iterable[str]) -> None:
         """Make sure that metrics of the run, which are no scores, are compared with numbers.
@@ -166,3 +169,11 @@ def _require(what: str, kind: str, asked: list[Condition], known: Iterable[str])
     wrong = [f"{c!s}: {unknown(kind, c.score, known)}" for c in asked if c.score not in known]
     if wrong:
         raise ValueError(f"The gate has conditions on {what}.\n" + "\n".join(wrong))
+
+
+def _require_sides(compared: list[Condition], better: Mapping[str, bool]) -> None:
+    # "infidelity >= best - 0.05" holds for ever where lower is better, and "lower(infidelity) > random" for bad maps.
+    wrong = [c for c in compared if c.score in better and (c.comparison[0] == ">") is not better[c.score]]
+    if wrong:
+        told = (f"{c}: {'higher' if better[c.score] else 'lower'} is better; write {c.mirrored}" for c in wrong)
+        raise ValueError("The gate has conditions that ask for worse than 'random' or 'best'.\n" + "\n".join(told))

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from lightning_explain.gate.history import History
-from lightning_explain.gate.language import AllOf, Condition, Expression, Lasting
+from lightning_explain.gate.language import COMPARISONS, AllOf, Condition, Expression, Lasting
 from lightning_explain.gate.verdict import Joined, Lasted, Outcome, Reason, Value
-from lightning_explain.gate.words import alone, fault, told
+from lightning_explain.gate.words import alone, fault, told, told_paired
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,7 @@ def _reason(condition: Condition, facts: Facts) -> Reason:
     known = value if value is not None and value.stale_since is None else Value(math.nan)
     number = _number(condition, reference)
     threshold = condition.bound.at(number)
+    paired = known.paired if condition.is_paired else Value(math.nan)
     return Reason(
         score=condition.score,
         comparison=condition.comparison,
@@ -75,6 +76,9 @@ def _reason(condition: Condition, facts: Facts) -> Reason:
         high=known.high,
         reference=None if math.isnan(number) else number,
         scored=known is value and (condition.reference != "random" or _is_current(reference)),
+        advantage=None if math.isnan(paired.mean) else paired.mean,
+        advantage_low=paired.low,
+        advantage_high=paired.high,
     )
 
 
@@ -91,8 +95,20 @@ def _compared(condition: Condition, value: Value | None, reference: Value | None
     wrong = fault(reference, condition.bound.reference.end if condition.bound.reference else "mean")
     if reference is None or wrong is not None:
         return False, f"{alone(condition, value)}, needs {condition.needs}, which {wrong}"
+    return _beyond_random(condition, value) if condition.is_paired else _against(condition, value, reference)
+
+
+def _against(condition: Condition, value: Value, reference: Value) -> tuple[bool, str]:
     held = condition.holds(value.at(condition.subject.end), _number(condition, reference))
     return held, told(condition, value, reference)
+
+
+def _beyond_random(condition: Condition, value: Value) -> tuple[bool, str]:
+    end = value.paired.at(condition.subject.end)
+    if not math.isfinite(end):
+        lacks = f"{alone(condition, value)} without interval of the difference from random"
+        return False, f"{lacks}, needs {condition.needs}"
+    return COMPARISONS[condition.comparison](end, condition.bound.offset), told_paired(condition, value)
 
 
 def _number(condition: Condition, reference: Value | None) -> float:

@@ -141,6 +141,16 @@ class Condition:
         """``random`` or ``best``; None if the score is compared with a number."""
         return None if self.bound.reference is None else self.bound.reference.name
 
+    @property
+    def is_paired(self) -> bool:
+        """Whether the samples' differences from random attributions are compared, and not two means.
+
+        So it is where the interval has to lie beyond random: ``lower(score) > random`` or ``upper(score) < random``,
+        with an offset or without. Random attributions are one draw, and their mean is no more exact than the score's.
+        """
+        beyond = {"lower": ">", "upper": "<"}.get(self.subject.end) == self.comparison[0]
+        return beyond and self.bound.reference == Reading("random") and self.bound.factor == 1
+
     def holds(self, value: float, reference: float = math.nan) -> bool:
         """Whether ``value`` satisfies the condition.
 
@@ -148,6 +158,17 @@ class Condition:
             The result of the comparison; False for NaN.
         """
         return COMPARISONS[self.comparison](value, self.bound.at(reference))
+
+    @property
+    def mirrored(self) -> "Condition":
+        """The same demand on a score whose better side is the other one, as in ``a <= best + 0.05``."""
+        end = {"lower": "upper", "upper": "lower"}
+        subject = Reading(self.score, end.get(self.subject.end, "mean"))
+        reference, factor = self.bound.reference, float(f"{1 / self.bound.factor:.3g}")
+        if reference is not None:
+            reference = Reading(reference.name, end.get(reference.end, "mean"))
+        comparison = self.comparison.translate(str.maketrans("<>", "><"))
+        return Condition(subject, comparison, Bound(0.0 - self.bound.offset, reference, factor))
 
     @property
     def needs(self) -> str:

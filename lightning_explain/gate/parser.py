@@ -40,6 +40,13 @@ _REFERENCE = re.compile(r"(random|best)(?![\w/@.:\[\],])")
 _COUNT = re.compile(r"0*[1-9]\d*(?![\w.])")
 _VALIDATIONS = re.compile(rf"validations?{_WORD_ENDS}")
 _END = re.compile(r"$")
+_CHAIN = re.compile(
+    rf"(?P<number>{_NUMBER.pattern})\s*(?P<comparison>{_COMPARISON.pattern})\s*"
+    rf"(?P<score>(?:lower|upper)\s*\(\s*{SCORE}\s*\)|{SCORE})\s*(?P<second>{_COMPARISON.pattern})?"
+)
+_A_BOUND_BEGINS = re.compile(rf"{_NUMBER.pattern}|{_REFERENCE.pattern}|(lower|upper)\s*\(\s*{_RANDOM.pattern}")
+_DEEPEST = 50
+"""More parentheses inside one another than anybody needs, and fewer than Python's stack holds."""
 
 _A_SCORE = "the name of a score (letters, digits and / @ . : [ ] , - _), lower(<score>), upper(<score>) or ("
 _A_NUMBER = "a finite number such as 0.5, -1 or 1e-3"
@@ -76,7 +83,7 @@ class _Reader:
     """A text, and how far it is read. Every method reads the rule of its name."""
 
     def __init__(self, text: str) -> None:
-        self.text, self.at = text, 0
+        self.text, self.at, self.depth = text, 0, 0
 
     def any(self) -> Expression:
         parts = [self.all()]
@@ -91,19 +98,24 @@ class _Reader:
         return all_of(parts)
 
     def lasting(self) -> Expression:
-        part: Expression
-        if self.meets(_OPEN):
-            part = self.any()
-            self.take(_CLOSE, "and, or, for, + or -, or )")
-        else:
-            part = self.condition()
+        part = self.enclosed() if self.meets(_OPEN) else self.condition()
         if not self.meets(_FOR):
             return part
         count = int(self.take(_COUNT, "a whole number of validations, 1 or more"))
         self.take(_VALIDATIONS, "validations")
         return Lasting(part, count)
 
+    def enclosed(self) -> Expression:
+        self.depth += 1
+        if self.depth > _DEEPEST:
+            raise self.error(f"at most {_DEEPEST} parentheses inside one another", self.at - 1)
+        part = self.any()
+        self.take(_CLOSE, "and, or, for, + or -, or )")
+        self.depth -= 1
+        return part
+
     def condition(self) -> Condition:
+        self.refuse_chain()
         subject = self.reading()
         comparison = self.take(_COMPARISON, "one of >=, <=, >, <")
         return Condition(subject, comparison, self.bound())
@@ -116,6 +128,17 @@ class _Reader:
         name = self.take(_SCORE, "the name of a score")
         self.take(_CLOSE, ")")
         return Reading(name, end)
+
+    def refuse_chain(self) -> None:
+        # Read as a condition, the number would be the name of a score: what is wrong would be found too far right.
+        self.skip()
+        chain = _CHAIN.match(self.text, self.at)
+        if chain is None or (chain["second"] is None and _A_BOUND_BEGINS.match(chain["score"])):
+            return
+        score, turned = chain["score"], chain["comparison"].translate(str.maketrans("<>", "><"))
+        second = f" and {score} {chain['second']} ..." if chain["second"] else ""
+        told = f"'{score} {turned} {chain['number']}{second}'"
+        raise self.error(f"the score on the left and one comparison at a time: {told}", self.at)
 
     def bound(self) -> Bound:
         bound = self.term()

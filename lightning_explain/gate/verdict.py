@@ -23,6 +23,9 @@ class Value:
         low: The lower end of the mean's 95 % interval, if it has one.
         high: The upper end.
         higher_is_better: The direction, where ``best`` is asked for.
+        advantage: The mean of score - random over samples, where random attributions were scored too.
+        advantage_low: The lower end of its 95 % interval.
+        advantage_high: The upper end.
     """
 
     mean: float
@@ -33,6 +36,9 @@ class Value:
     low: float | None = None
     high: float | None = None
     higher_is_better: bool | None = None
+    advantage: float | None = None
+    advantage_low: float | None = None
+    advantage_high: float | None = None
 
     def at(self, end: str) -> float:
         """The mean, or an end of its interval.
@@ -42,6 +48,12 @@ class Value:
         """
         number = {"mean": self.mean, "lower": self.low, "upper": self.high}[end]
         return math.nan if number is None else number
+
+    @property
+    def paired(self) -> Value:
+        """The difference from random attributions as a value of its own; NaN if it is not known."""
+        mean = math.nan if self.advantage is None else self.advantage
+        return Value(mean, self.standard_error, self.n, low=self.advantage_low, high=self.advantage_high)
 
 
 @dataclass(frozen=True)
@@ -59,6 +71,10 @@ class Reason:
         low: The lower end of the 95 % interval of the mean, like ``high`` the upper one.
         reference: The value of ``random`` or ``best``; None if the condition has neither, or it is not known.
         scored: Whether everything that the condition needs was scored at this validation.
+        advantage: The mean of score - random over samples; None unless its interval was compared with the bound's
+            offset.
+        advantage_low: The lower end of its 95 % interval.
+        advantage_high: The upper end.
     """
 
     score: str
@@ -74,6 +90,9 @@ class Reason:
     high: float | None = None
     reference: float | None = None
     scored: bool = True
+    advantage: float | None = None
+    advantage_low: float | None = None
+    advantage_high: float | None = None
 
     @property
     def holds(self) -> bool | None:

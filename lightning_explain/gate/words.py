@@ -57,6 +57,22 @@ def told(condition: Condition, value: Value, reference: Value | None) -> str:
     return f"is {_shown(value, end, write)}, needs {condition.needs}, which is {sum_of}{result}"
 
 
+def told_paired(condition: Condition, value: Value) -> str:
+    """A score and how far it is ahead of random attributions, sample by sample.
+
+    Returns:
+        As in ``is 0.82 [0.61, 1.02] (n = 32), ahead of random by 0.18 [0.05, 0.31], needs lower end > random``. Ahead
+        is below, where the condition asks for less than random.
+    """
+    end, paired = condition.subject.end, value.paired
+    write = _writer(paired, condition, condition.bound.offset)
+    ends = (paired.mean, paired.at("lower"), paired.at("upper"))
+    if end == "upper":
+        ends = (0.0 - ends[0], 0.0 - ends[2], 0.0 - ends[1])
+    ahead = f"{write(ends[0])} [{write(ends[1])}, {write(ends[2])}]"
+    return f"is {_shown(value, end, _writer(value))}, ahead of random by {ahead}, needs {condition.needs}"
+
+
 def alone(condition: Condition, value: Value) -> str:
     """The score of a comparison that could not be made.
 

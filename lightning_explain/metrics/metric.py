@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from itertools import count
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
@@ -13,6 +12,7 @@ from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
 from lightning_explain.metrics.score import Score
+from lightning_explain.metrics.settings import settings_digest
 from lightning_explain.registry import Registry
 
 if TYPE_CHECKING:
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from lightning_explain.attribution.target import Readout
     from lightning_explain.metrics.evaluation import Evaluation, RandomEvaluation
     from lightning_explain.probe import ProbeSet
-
-_NUMBERS = count()
 
 
 class AttributionMetric(Metric):
@@ -42,20 +40,31 @@ class AttributionMetric(Metric):
     full_state_update = False
 
     name: ClassVar[str]
+    _settings: str
     yardstick: ClassVar[bool] = False
     """Whether random attributions are scored too: scores of faithfulness and localisation mean little without them."""
 
     randomises: ClassVar[bool] = False
     """Whether it needs the attributions of the model with random parameters; they are computed once in a run."""
 
+    compares: ClassVar[bool] = False
+    """Whether it compares methods: it applies where another one's maps live at the same place."""
+
     default: ClassVar[bool] = False
     """Whether the monitor scores with it where the user names no metrics."""
 
+    def __new__(cls, *args: Any, **kwargs: Any) -> AttributionMetric:
+        """Note the settings, which the constructors of subclasses need not hand on."""
+        metric = super().__new__(cls)
+        object.__setattr__(metric, "_settings", settings_digest(cls, args, kwargs))
+        return metric
+
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        # A state name of its own for every metric: MetricCollection merges those whose states have the same name and,
-        # after the first update, look the same. A copy keeps the name, and may be merged with its original.
-        self._state = f"{self.name}_scores_{next(_NUMBERS)}"
+        # MetricCollection merges metrics whose states have the same name and, after the first update, look the same:
+        # so the name tells other settings apart, and no more. It is found again in another process, when a state dict
+        # is loaded or ranks gather their states.
+        self._state = f"{self.name}_scores_{self._settings}"
         self.add_state(self._state, default=[], dist_reduce_fx="cat")
 
     def perfect(self, readout: Readout) -> float | None:
@@ -79,16 +88,31 @@ class AttributionMetric(Metric):
         Returns:
             A 0-d tensor, NaN if there is none.
         """
-        return torch.tensor(self.score().mean, dtype=torch.float32, device=self.device)
+        scores = self._seen().double()
+        return scores.where(scores.isfinite(), torch.nan).nanmean().float().to(self.device)
 
-    def score(self) -> Score:
+    def score(self, *, synced: bool = True) -> Score:
         """The mean, its standard error and interval, and the score of every sample seen.
+
+        Args:
+            synced: Whether the samples that other processes saw belong to it, as they do to ``compute``; then every
+                process has to ask. False where all saw the same ones.
 
         Returns:
             The score.
         """
+        alone = not synced or self._is_synced
+        with self.sync_context(
+            dist_sync_fn=self.dist_sync_fn,
+            process_group=self.process_group,
+            should_sync=not alone,
+            should_unsync=not alone,
+        ):
+            return Score.of(self._seen(), self.higher_is_better)
+
+    def _seen(self) -> Tensor:
         states: list[Tensor] = getattr(self, self._state)
-        return Score.of(dim_zero_cat(states) if len(states) else torch.empty(0), self.higher_is_better)
+        return dim_zero_cat(states) if len(states) else torch.empty(0)
 
     def plot(self, val: Tensor | Sequence[Tensor] | None = None, ax: Axes | None = None) -> tuple[Figure, Axes]:
         """Plot one or several values.

@@ -146,6 +146,9 @@ def test_verdict_is_strict_json() -> None:
         "high": None,
         "reference": None,
         "scored": True,
+        "advantage": None,
+        "advantage_low": None,
+        "advantage_high": None,
     }
     assert [clause["passed"] for clause in told["clauses"]] == [False, True, False]
     assert told["clauses"][1]["told"] == "b is 1.00 ± 0.25 (n = 4), needs < 2"
@@ -182,7 +185,9 @@ def against_random(text: str, value: Value, line: Value | None) -> Verdict:
     return Gate.parse(text).judge(values, step=63, validation=2, yardsticks=LINES)
 
 
-IG, LINE = Value(0.12, 0.02, 32, low=0.08, high=0.16), Value(0.10, 0.03, 32, low=0.04, high=0.15)
+IG = Value(0.12, 0.02, 32, low=0.08, high=0.16, advantage=0.02, advantage_low=-0.01, advantage_high=0.05)
+LINE = Value(0.10, 0.03, 32, low=0.04, high=0.15)
+AHEAD = "m/ig/srg is 0.120 [0.080, 0.160] (n = 32), ahead of random by"
 
 
 @pytest.mark.parametrize(
@@ -202,7 +207,32 @@ IG, LINE = Value(0.12, 0.02, 32, low=0.08, high=0.16), Value(0.10, 0.03, 32, low
         (
             "lower(m/ig/srg) > random",
             False,
-            "m/ig/srg is 0.120 [0.080, 0.160] (n = 32), needs lower end > random, which is 0.100",
+            f"{AHEAD} 0.020 [-0.010, 0.050], needs lower end > random",
+        ),
+        (
+            "lower(m/ig/srg) >= random - 0.01",
+            True,
+            f"{AHEAD} 0.020 [-0.010, 0.050], needs lower end >= random - 0.01",
+        ),
+        (
+            "upper(m/ig/srg) < random + 0.1",
+            True,
+            f"{AHEAD} -0.020 [-0.050, 0.010], needs upper end < random + 0.1",
+        ),
+        (
+            "upper(m/ig/srg) <= random",
+            False,
+            f"{AHEAD} -0.020 [-0.050, 0.010], needs upper end <= random",
+        ),
+        (
+            "lower(m/ig/srg) < random",  # its interval may reach below random: no claim to be beyond it
+            True,
+            "m/ig/srg is 0.120 [0.080, 0.160] (n = 32), needs lower end < random, which is 0.100",
+        ),
+        (
+            "lower(m/ig/srg) > 0.5 * random",
+            True,
+            "m/ig/srg is 0.120 [0.080, 0.160] (n = 32), needs lower end > 0.5 * random, which is 0.5 * 0.100 = 0.050",
         ),
         (
             "upper(m/ig/srg) <= 1.5",
@@ -261,6 +291,33 @@ def test_a_missing_interval_refuses() -> None:
     assert not against_random("upper(m/ig/srg) < 9", Value(1.0, 0.1, 8), None).open
 
 
+def test_a_missing_interval_of_the_difference_refuses() -> None:
+    for unknown in (None, math.nan):
+        value = Value(0.9, 0.02, 32, low=0.8, high=1.0, advantage=0.8, advantage_low=unknown, advantage_high=unknown)
+        verdict = against_random("lower(m/ig/srg) > random", value, LINE)
+        assert not verdict.open
+        assert verdict.reasons[0].why == (
+            "is 0.900 [0.800, 1.000] (n = 32) without interval of the difference from random, needs lower end > random"
+        )
+        json.dumps(verdict.to_dict(), allow_nan=False)
+
+
+def test_numbers_of_a_paired_comparison_are_in_the_file() -> None:
+    verdict = against_random("lower(m/ig/srg) > random - 0.05", IG, LINE)
+    (told,) = json.loads(json.dumps(verdict.to_dict(), allow_nan=False))["conditions"]
+    assert (told["advantage"], told["advantage_low"], told["advantage_high"]) == (0.02, -0.01, 0.05)
+    assert (told["threshold"], told["reference"], told["passed"]) == (0.05, 0.10, True)
+    (told,) = against_random("m/ig/srg > random", IG, LINE).to_dict()["conditions"]
+    assert told["advantage"] is None
+
+
+def test_a_paired_bound_is_told_apart_from_its_threshold() -> None:
+    close = Value(0.5, 0.1, 32, low=0.3, high=0.7, advantage=0.2, advantage_low=0.0499, advantage_high=0.3)
+    verdict = against_random("lower(m/ig/srg) >= random + 0.05", close, LINE)
+    assert not verdict.open
+    assert "ahead of random by 0.2000 [0.0499, 0.3000], needs lower end >= random + 0.05" in verdict.sentence
+
+
 def test_numbers_of_a_comparison_are_in_the_file() -> None:
     verdict = against_random("lower(m/ig/srg) > 2 * random - 0.05", IG, LINE)
     (told,) = json.loads(json.dumps(verdict.to_dict(), allow_nan=False))["conditions"]
@@ -290,6 +347,26 @@ def test_check_of_random_best_and_metrics() -> None:
         with pytest.raises(ValueError, match=r"of a metric that the run logs: .*val_acc.* Scores begin with m/"):
             Gate.parse(f"{text} and m/ig/srg > random").check_metrics(["m/"])
     Gate.parse("val_acc > 0.9 or m/ig/srg > random").check_metrics(["m/"])
+
+
+@pytest.mark.parametrize(
+    ("text", "instead"),
+    [
+        ("m/ig/infidelity >= best - 0.05", "lower is better; write m/ig/infidelity <= best + 0.05"),
+        ("m/ig/infidelity > best", "lower is better; write m/ig/infidelity < best"),
+        ("m/ig/srg <= best + 0.1", "higher is better; write m/ig/srg >= best - 0.1"),
+        ("m/ig/infidelity >= 0.8 * best", "lower is better; write m/ig/infidelity <= 1.25 * best"),
+        ("lower(m/ig/infidelity) > random", "lower is better; write upper(m/ig/infidelity) < random"),
+        ("m/ig/infidelity > upper(random)", "lower is better; write m/ig/infidelity < lower(random)"),
+    ],
+)
+def test_a_comparison_that_asks_for_worse_is_refused(text: str, instead: str) -> None:
+    names, directions = list(LINES), {"m/ig/srg": True, "m/ig/infidelity": False}
+    with pytest.raises(ValueError, match="that ask for worse than 'random' or 'best'") as caught:
+        Gate.parse(["m/ig/srg > 0", text]).check(names, yardsticks=LINES, directions=directions)
+    assert str(caught.value).split("\n")[1:] == [f"{text}: {instead}"]
+    Gate.parse(instead.partition("write ")[2]).check(names, yardsticks=LINES, directions=directions)
+    Gate.parse("m/ig/infidelity >= 0.1 and m/ig/srg <= 2").check(names, directions=directions)
 
 
 # --- the best so far, and several validations

@@ -12,7 +12,17 @@ EXAMPLES = re.findall(r"^```text\n(.+)\n```\n\n> (Gate .+)$", PAGE, re.MULTILINE
 BLOCKS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 SRG, MASS, LINE = "attribution/saliency/srg", "attribution/saliency/relevance_mass", "attribution/random/srg"
 VALUES = {
-    SRG: Value(0.12, 0.02, 32, low=0.08, high=0.16, higher_is_better=True),
+    SRG: Value(
+        0.12,
+        0.02,
+        32,
+        low=0.08,
+        high=0.16,
+        higher_is_better=True,
+        advantage=0.02,
+        advantage_low=-0.01,
+        advantage_high=0.05,
+    ),
     LINE: Value(0.10, 0.03, 32, low=0.04, high=0.15, higher_is_better=True),
     MASS: Value(1.8, 0.2, 32, low=1.4, high=2.2, higher_is_better=True),
     "val_acc": Value(0.93),

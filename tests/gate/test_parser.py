@@ -119,6 +119,12 @@ def test_and_binds_closer_than_or_and_for_closer_than_both() -> None:
         ("a > 1 for -2 validations", 10, "a whole number of validations, 1 or more"),
         ("a > 1 for 3", 11, "expected validations"),
         ("a > 1 for 3 epochs", 12, "expected validations"),
+        ("0.2 < a < 0.5", 0, "one comparison at a time: 'a > 0.2 and a < ...'$"),
+        ("b > 1 or (1e-3<=lower(a/b) < best)", 10, "'lower.a/b. >= 1e-3 and lower.a/b. < ...'$"),
+        ("b > 1 and 0.5 <= a and c > 1", 10, "the score on the left and one comparison at a time: 'a >= 0.5'$"),
+        ("a > 0.2 < 0.5", 8, "the end of the condition"),
+        ("(" * 51 + "a > 1" + ")" * 51, 50, "at most 50 parentheses inside one another"),
+        ("(" * 5000 + "a > 1", 50, "at most 50 parentheses inside one another"),
         ("a > 1 for 3 validations for 2 validations", 24, "the end of the condition"),
     ],
 )
@@ -130,6 +136,11 @@ def test_what_cannot_be_read_is_pointed_at(text: str, column: int, expected: str
         raise ValueError(first.removesuffix("."))
     assert shown == f"  {text}".replace("\t", " ")
     assert caret == " " * (column + 2) + "^"
+
+
+def test_many_parentheses_are_fine_where_they_are_not_inside_one_another() -> None:
+    assert parse("(" * 50 + "a > 1" + ")" * 50) == parse("a > 1")
+    assert len(parse(" and ".join(["((a > 1 or b > 1))"] * 60)).parts) == 60
 
 
 # --- written as they are read

@@ -1,6 +1,8 @@
 import copy
 import math
 import pickle
+import subprocess
+import sys
 from dataclasses import replace
 
 import matplotlib as mpl
@@ -12,7 +14,17 @@ from torch import nn
 from torchmetrics import MetricCollection, MetricTracker
 
 from lightning_explain import IntegratedGradients
-from lightning_explain.metrics import METRICS, AttributionMetric, Drift, Infidelity, RelevanceMass, RelevanceRank
+from lightning_explain.attribution.regions import Grid
+from lightning_explain.metrics import (
+    METRICS,
+    SRG,
+    AttributionMetric,
+    Drift,
+    Infidelity,
+    RelevanceMass,
+    RelevanceRank,
+    Score,
+)
 
 mpl.use("Agg")
 
@@ -188,6 +200,71 @@ def test_unknown_settings_are_refused(metric):
 def test_states_have_names_of_their_own():
     states = [name for cls in METRICS.values() for name in cls()._defaults]
     assert len(set(states)) == len(states) == len(METRICS)
+
+
+def test_a_state_dict_is_loaded_into_a_new_metric(metric, batches):
+    metric.persistent(True)
+    metric.update(batches[0])
+    other = type(metric)()
+    other.persistent(True)
+    other.load_state_dict(metric.state_dict())
+    close(other.score().per_sample, metric.score().per_sample)
+    assert len(other.score().per_sample) == 4
+
+
+def test_settings_are_told_apart_by_the_name_of_the_state():
+    same = [SRG(), SRG(16), SRG(steps=16), copy.deepcopy(SRG()), pickle.loads(pickle.dumps(SRG()))]
+    others = [SRG(4), SRG(partition=Grid(2)), SRG(fill="uniform"), Infidelity(), Infidelity(normalize=False)]
+    assert len({metric._state for metric in same}) == 1
+    assert len({metric._state for metric in (same[0], *others)}) == 1 + len(others)
+    collection = MetricCollection({"few": SRG(2), "many": SRG(16)})
+    assert len({name for metric in collection.values() for name in metric._defaults}) == 2
+
+
+def test_the_name_of_the_state_is_the_same_in_another_process():
+    code = (
+        "from lightning_explain.metrics import SRG, Infidelity;"
+        "Infidelity(); print(SRG(steps=4)._state, Infidelity(normalize=False)._state)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [SRG(steps=4)._state, Infidelity(normalize=False)._state]
+
+
+class TestTwoProcesses:
+    """As seen by one of two, whose gathering gives the other's scores too."""
+
+    @pytest.fixture
+    def pair(self, batches):
+        metrics = [RelevanceMass(), RelevanceMass()]
+        for metric, evaluation in zip(metrics, batches, strict=True):
+            metric.update(evaluation)
+        metric, other = metrics
+        metric.dist_sync_fn = lambda state, group=None: [state, torch.cat(getattr(other, other._state))]
+        metric.distributed_available_fn = lambda: True
+        joined = torch.cat([torch.tensor(each.score(synced=False).per_sample) for each in metrics])
+        return metric, joined
+
+    def test_score_is_of_all_as_compute_is(self, pair):
+        metric, joined = pair
+        score = metric.score()
+        close(score.per_sample, joined)
+        close(metric.compute(), score.mean)
+        assert len(metric.score(synced=False).per_sample) == 4
+        assert not metric._is_synced
+
+    def test_what_is_synced_already_is_left_so(self, pair):
+        metric, joined = pair
+        metric.sync(metric.dist_sync_fn)
+        close(metric.score().per_sample, joined)
+        assert metric._is_synced
+        metric.unsync()
+        assert len(metric.score(synced=False).per_sample) == 4
+
+
+def test_compute_needs_no_interval(metric, batches, monkeypatch):
+    monkeypatch.setattr(Score, "of", lambda *_: pytest.fail("the whole score was made"))
+    metric.update(batches[0])
+    assert metric.compute().shape == ()
 
 
 def test_a_collection_gives_what_each_gives_alone(batches):

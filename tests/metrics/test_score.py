@@ -3,10 +3,10 @@ import math
 import numpy as np
 import pytest
 import torch
-from scipy.stats import bootstrap, sem
+from scipy.stats import bootstrap, norm, sem, t
 
 from lightning_explain.metrics import Score
-from lightning_explain.metrics.score import CONFIDENCE, RESAMPLES, bootstrap_interval
+from lightning_explain.metrics.score import CONFIDENCE, RESAMPLES, bootstrap_interval, expanded_tail
 
 
 def drawn(n, seed=0):
@@ -46,28 +46,62 @@ def test_one_sample_has_a_mean_and_no_error():
     assert all(math.isnan(v) for v in (score.standard_error, score.low, score.high))
 
 
-@pytest.mark.parametrize("n", [2, 16, 40])
+def theirs(values, resamples, seed):
+    """SciPy's percentile bootstrap at the percentiles that Hesterberg asks for."""
+    n = len(values)
+    tail = norm.cdf(-math.sqrt(n / (n - 1)) * t.ppf(0.975, n - 1))
+    return bootstrap(
+        (values.numpy(),),
+        np.mean,
+        n_resamples=resamples,
+        confidence_level=1 - 2 * tail,
+        method="percentile",
+        random_state=np.random.default_rng(seed),
+    ).confidence_interval
+
+
+@pytest.mark.parametrize("n", [8, 16, 40])
 @pytest.mark.parametrize("skewed", [False, True])
-def test_the_interval_is_the_percentile_bootstrap_of_scipy(n, skewed):
+def test_the_interval_is_the_expanded_percentile_bootstrap(n, skewed):
     values = drawn(n, seed=n).exp() if skewed else drawn(n, seed=n)
     low, high = bootstrap_interval(values)
-    theirs = bootstrap(
-        (values.numpy(),), np.mean, n_resamples=20_000, method="percentile", random_state=np.random.default_rng(0)
-    ).confidence_interval
+    expected = theirs(values, 20_000, 0)
     error = float(values.std(correction=0)) / math.sqrt(n)
-    # An end scatters by sqrt(0.025 * 0.975 / 1000) / (normal density there) = 0.085 standard errors: four of them.
-    assert low == pytest.approx(theirs.low, abs=0.35 * error)
-    assert high == pytest.approx(theirs.high, abs=0.35 * error)
+    # An end scatters by sqrt(tail (1 - tail) / 1000) / (normal density there): 0.085 standard errors for many samples,
+    # 0.15 for 8 of them; four of these.
+    assert low == pytest.approx(expected.low, abs=(0.6 if n == 8 else 0.4) * error)
+    assert high == pytest.approx(expected.high, abs=(0.6 if n == 8 else 0.4) * error)
     assert low < float(values.mean()) < high
 
 
 def test_many_resamples_come_nearer():
     values = drawn(25).exp()
-    exact = bootstrap(
-        (values.numpy(),), np.mean, n_resamples=50_000, method="percentile", random_state=np.random.default_rng(1)
-    ).confidence_interval
     ends = bootstrap_interval(values, resamples=50_000)
-    assert ends == pytest.approx((exact.low, exact.high), abs=0.05 * float(values.std()) / 5)
+    assert ends == pytest.approx(tuple(theirs(values, 50_000, 1)), abs=0.05 * float(values.std()) / 5)
+
+
+@pytest.mark.parametrize("n", [4, 5, 8, 32, 1000])
+@pytest.mark.parametrize("tail", [0.025, 0.05, 0.25])
+def test_percentiles_are_expanded_as_students_t_has_it(n, tail):
+    expected = norm.cdf(math.sqrt(n / (n - 1)) * t.ppf(tail, n - 1))
+    assert expanded_tail(tail, n) == pytest.approx(expected, rel=0.03)
+    assert expanded_tail(tail, n) < tail
+
+
+@pytest.mark.parametrize("n", [2, 3])
+def test_too_few_samples_have_no_interval(n):
+    score = Score.of(drawn(n))
+    assert math.isnan(score.low)
+    assert math.isnan(score.high)
+    assert score.standard_error > 0
+    assert Score.of(drawn(4)).low < Score.of(drawn(4)).high
+
+
+@pytest.mark.parametrize("n", [6, 8, 16, 32])
+def test_each_end_misses_as_often_as_it_says(n):
+    values = torch.randn(1500, n, generator=torch.Generator().manual_seed(n), dtype=torch.float64)
+    missed = sum(bootstrap_interval(row, resamples=500)[0] > 0 for row in values) / len(values)
+    assert 0.01 < missed < 0.045  # 0.025 give or take 0.004; plain percentiles miss in 0.096 of all for 4 samples
 
 
 def test_less_confidence_is_narrower():
@@ -122,9 +156,30 @@ def test_skill_is_the_way_from_random_to_perfect(mean, random, perfect, skill):
 
 def test_skill_where_there_is_none():
     score = Score.of(torch.tensor([0.5, 0.7]))
-    assert score.against(Score.of(torch.tensor([0.1])), None) is score
-    assert math.isnan(score.against(Score.of(torch.tensor([1.0])), 1.0).skill)
-    assert math.isnan(score.against(Score.of(torch.empty(0)), 1.0).skill)
+    assert score.against(Score.of(torch.tensor([0.1, 0.2])), None).skill is None
+    assert math.isnan(score.against(Score.of(torch.tensor([1.0, 1.0])), 1.0).skill)
+    assert math.isnan(score.against(Score.of(torch.full((2,), torch.nan)), 1.0).skill)
+
+
+def test_the_advantage_is_that_of_each_sample():
+    easy, luck = 5 * drawn(12, seed=3), 0.1 * drawn(12, seed=4)
+    score, line = easy + 1 + luck, easy.clone()
+    score[0] = line[3] = torch.nan
+    judged = Score.of(score).against(Score.of(line), 9.0)
+    both = [i for i in range(12) if i not in {0, 3}]
+    assert judged.advantage == pytest.approx(float((1 + luck)[both].mean()))
+    assert (judged.advantage_low, judged.advantage_high) == bootstrap_interval((score - line)[both])
+    assert judged.advantage_high - judged.advantage_low < 0.1 * (judged.high - judged.low)
+    assert judged.perfect == 9.0
+    assert math.isnan(Score.of(score).advantage)
+    few = Score.of(score[:4]).against(Score.of(line[:4]), None)
+    assert few.advantage == pytest.approx(float((1 + luck)[1:3].mean()))
+    assert math.isnan(few.advantage_low)
+
+
+def test_random_attributions_are_of_the_same_samples():
+    with pytest.raises(ValueError, match="random attributions of the same 3 samples, got 2"):
+        Score.of(torch.ones(3)).against(Score.of(torch.ones(2)), None)
 
 
 def test_every_class_has_a_score_of_its_own():

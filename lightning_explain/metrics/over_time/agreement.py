@@ -41,7 +41,7 @@ class Agreement(AttributionMetric):
     """The mean rank correlation of each map with those of the other methods at the same place.
 
     In [-1, 1]; higher is better: methods that agree do not prove each other right, but where they part, one of them is
-    wrong. NaN where there is no other method. The whole table is in the monitor's report.
+    wrong. It applies where there is another method. The whole table is in the monitor's report.
 
     S. Krishna et al.: The Disagreement Problem in Explainable Machine Learning. arXiv:2202.01602, 2022.
 
@@ -56,6 +56,7 @@ class Agreement(AttributionMetric):
     """
 
     higher_is_better = True
+    compares = True
     default = True
     plot_lower_bound = -1.0
     plot_upper_bound = 1.0
