@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from abc import abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -52,6 +53,12 @@ class AttributionMetric(Metric):
 
     default: ClassVar[bool] = False
     """Whether the monitor scores with it where the user names no metrics."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        # What help() and editors show: Python would take that of __new__, which says nothing.
+        parameters = list(inspect.signature(cls.__init__).parameters.values())[1:]
+        cls.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
 
     def __new__(cls, *args: Any, **kwargs: Any) -> AttributionMetric:
         """Note the settings, which the constructors of subclasses need not hand on."""

@@ -52,7 +52,7 @@ def monitored(path, module):
 
 def test_a_class_that_saves_its_hyperparameters(tmp_path):
     module = Saving(5)
-    kept = load_checkpoint(saved(tmp_path / "a.ckpt", module), "test_restoring:Saving")
+    kept = load_checkpoint(saved(tmp_path / "a.ckpt", module), "auditing.test_restoring:Saving")
     assert kept.model.width == 5
     assert runs.same(kept.model.state_dict(), module.state_dict())
 
@@ -61,15 +61,17 @@ def test_a_class_that_does_not_save_them_is_told_to_and_can_be_made_by_a_functio
     module = Wide(3)
     path = saved(tmp_path / "a.ckpt", module)
     with pytest.raises(ValueError, match=r"cannot be made without width, .* call self.save_hyperparameters\(\) in its"):
-        load_checkpoint(path, "test_restoring:Wide")
-    kept = load_checkpoint(path, "test_restoring:make_wide")
+        load_checkpoint(path, "auditing.test_restoring:Wide")
+    kept = load_checkpoint(path, "auditing.test_restoring:make_wide")
     assert runs.same(kept.model.state_dict(), module.state_dict())
 
 
 def test_weights_that_do_not_fit(tmp_path):
     path = saved(tmp_path / "a.ckpt", runs.Module())
-    with pytest.raises(ValueError, match=r"weights in .*a.ckpt do not fit test_restoring:Other: (?s:.*)more.weight"):
-        load_checkpoint(path, "test_restoring:Other")
+    with pytest.raises(
+        ValueError, match=r"weights in .*a.ckpt do not fit auditing.test_restoring:Other: (?s:.*)more.weight"
+    ):
+        load_checkpoint(path, "auditing.test_restoring:Other")
 
 
 @pytest.mark.parametrize(

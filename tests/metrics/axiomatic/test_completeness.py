@@ -2,11 +2,11 @@ from dataclasses import replace
 
 import pytest
 import torch
-from metrics.evaluations import TARGET, Linear, Pair, Picture, evaluation_of, pictures, rows
 
 from lightning_explain import Input, InputXGradient, IntegratedGradients, Layer, ProbeSet, Saliency
 from lightning_explain.metrics import Completeness, CompletenessGap
 from lightning_explain.metrics.axiomatic.completeness import completeness_gap
+from metrics.evaluations import TARGET, Linear, Pair, Picture, evaluation_of, pictures, rows
 
 
 def by_hand(model, inputs, baseline, attribution, target):

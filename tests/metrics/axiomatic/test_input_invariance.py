@@ -2,7 +2,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-from metrics.evaluations import TARGET, Linear, Pair, Picture, evaluation_of, pictures, rows, with_scores
 from torch import nn
 
 from lightning_explain import (
@@ -21,6 +20,7 @@ from lightning_explain import (
 from lightning_explain.attribution.budget import RowBudget
 from lightning_explain.metrics import InputInvariance
 from lightning_explain.metrics.axiomatic.input_invariance import shifted
+from metrics.evaluations import TARGET, Linear, Pair, Picture, evaluation_of, pictures, rows, with_scores
 
 
 class Minus(nn.Module):

@@ -2,7 +2,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-from metrics.evaluations import Linear, Pair, Picture, evaluation_of, pictures, rows, with_scores
 from torch import nn
 
 from lightning_explain import Layer, explain
@@ -10,6 +9,7 @@ from lightning_explain.attribution.regions import EveryFeature, Grid, Patches, R
 from lightning_explain.metrics import NonSensitivity
 from lightning_explain.metrics.axiomatic.non_sensitivity import non_sensitivity
 from lightning_explain.metrics.evaluation import RandomEvaluation
+from metrics.evaluations import Linear, Pair, Picture, evaluation_of, pictures, rows, with_scores
 
 
 class Half(nn.Module):

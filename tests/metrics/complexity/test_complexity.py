@@ -2,11 +2,11 @@ import math
 
 import pytest
 import torch
-from metrics.evaluations import Pair, evaluation_of, pictures, rows
 from scipy.stats import entropy
 
 from lightning_explain.metrics import Complexity
 from lightning_explain.metrics.complexity.complexity import complexity
+from metrics.evaluations import Pair, evaluation_of, pictures, rows
 
 
 def by_hand(scores):

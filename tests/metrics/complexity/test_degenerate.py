@@ -2,10 +2,10 @@ import math
 
 import pytest
 import torch
-from metrics.evaluations import Picture, evaluation_of, pictures, with_scores
 
 from lightning_explain.metrics import DegenerateRate
 from lightning_explain.metrics.complexity.degenerate import is_degenerate
+from metrics.evaluations import Picture, evaluation_of, pictures, with_scores
 
 
 def by_hand(numbers):

@@ -1,9 +1,9 @@
 import pytest
 import torch
-from metrics.evaluations import Pair, Picture, evaluation_of, pictures, rows
 
 from lightning_explain.metrics import EffectiveComplexity
 from lightning_explain.metrics.complexity.effective_complexity import effective_complexity
+from metrics.evaluations import Pair, Picture, evaluation_of, pictures, rows
 
 
 def by_hand(scores, threshold):

@@ -1,9 +1,9 @@
 import pytest
 import torch
-from metrics.evaluations import Pair, Picture, evaluation_of, pictures, rows, with_scores
 
 from lightning_explain.metrics import Sparseness
 from lightning_explain.metrics.complexity.sparseness import sparseness
+from metrics.evaluations import Pair, Picture, evaluation_of, pictures, rows, with_scores
 
 
 def by_hand(scores):

@@ -1,12 +1,12 @@
 import pytest
 import torch
-from metrics.evaluations import TARGET, Linear, Pair, Picture, evaluation_of, pictures, rows, with_scores
 
 from lightning_explain import Input, Layer, Neuron, ProbeSet
 from lightning_explain.attribution.methods import METHODS
 from lightning_explain.metrics import AverageDrop, IncreaseInConfidence, MonotonicityCorrelation
 from lightning_explain.metrics.evaluation import RandomEvaluation
 from lightning_explain.metrics.faithfulness.confidence import average_drop, increase_in_confidence, soft_mask
+from metrics.evaluations import TARGET, Linear, Pair, Picture, evaluation_of, pictures, rows, with_scores
 
 
 def shown_by_hand(model, x, x0, scores):

@@ -3,11 +3,11 @@ from itertools import pairwise
 
 import pytest
 import torch
-from metrics.evaluations import TARGET, Linear, Pair, Picture, evaluation_of, pictures, rows, with_scores
 
 from lightning_explain.metrics import SRG, DeletionAUC, InsertionAUC
 from lightning_explain.metrics.evaluation import RandomEvaluation
 from lightning_explain.metrics.perturbation import Course, Curve
+from metrics.evaluations import TARGET, Linear, Pair, Picture, evaluation_of, pictures, rows, with_scores
 
 
 def areas_by_hand(model, x, x0, scores, target, steps):

@@ -1,6 +1,12 @@
 import numpy as np
 import pytest
 import torch
+
+from lightning_explain import Input, IntegratedGradients, Layer, Saliency
+from lightning_explain.attribution.regions import EveryFeature, Grid
+from lightning_explain.metrics import FaithfulnessCorrelation, Infidelity
+from lightning_explain.metrics.evaluation import RandomEvaluation
+from lightning_explain.metrics.perturbation import Subsets
 from metrics.evaluations import (
     TARGET,
     Linear,
@@ -13,12 +19,6 @@ from metrics.evaluations import (
     with_scores,
 )
 from metrics.oracles import quantus_scores
-
-from lightning_explain import Input, IntegratedGradients, Layer, Saliency
-from lightning_explain.attribution.regions import EveryFeature, Grid
-from lightning_explain.metrics import FaithfulnessCorrelation, Infidelity
-from lightning_explain.metrics.evaluation import RandomEvaluation
-from lightning_explain.metrics.perturbation import Subsets
 
 
 def correlated_by_hand(model, inputs, baseline, attribution, masks):

@@ -1,13 +1,13 @@
 import numpy as np
 import pytest
 import torch
-from metrics.evaluations import TARGET, Linear, Pair, Picture, evaluation_of, pictures, rows, with_scores
-from metrics.oracles import quantus_scores
 
 from lightning_explain import IntegratedGradients, Occlusion, Saliency
 from lightning_explain.attribution.regions import EveryFeature, Grid, Patches, Regions, Segments
 from lightning_explain.metrics import FaithfulnessEstimate
 from lightning_explain.metrics.evaluation import RandomEvaluation
+from metrics.evaluations import TARGET, Linear, Pair, Picture, evaluation_of, pictures, rows, with_scores
+from metrics.oracles import quantus_scores
 
 
 def test_correlation_is_that_of_a_loop_over_cells():

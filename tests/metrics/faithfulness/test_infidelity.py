@@ -1,13 +1,13 @@
 import pytest
 import torch
-from metrics.evaluations import TARGET, Linear, Pair, Picture, evaluation_of, masks_of, pictures, rows, with_scores
-from metrics.oracles import quantus_scores
 
 from lightning_explain import IntegratedGradients, Layer, Occlusion, Saliency, SmoothGrad
 from lightning_explain.attribution.regions import Grid
 from lightning_explain.metrics import Infidelity
 from lightning_explain.metrics.faithfulness.infidelity import infidelity
 from lightning_explain.metrics.perturbation import Subsets
+from metrics.evaluations import TARGET, Linear, Pair, Picture, evaluation_of, masks_of, pictures, rows, with_scores
+from metrics.oracles import quantus_scores
 
 
 def by_hand(model, inputs, baseline, attribution, masks, target, normalize):

@@ -3,13 +3,13 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from metrics.evaluations import TARGET, Linear, Pair, Picture, evaluation_of, pictures, rows, with_scores
 
 from lightning_explain.attribution import regions as regions_module
 from lightning_explain.attribution.regions import Grid, Regions, Segments
 from lightning_explain.metrics import IROF, METRICS
 from lightning_explain.metrics.faithfulness.irof import irof
 from lightning_explain.metrics.perturbation import Curve
+from metrics.evaluations import TARGET, Linear, Pair, Picture, evaluation_of, pictures, rows, with_scores
 
 
 class Own:

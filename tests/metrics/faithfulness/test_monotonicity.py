@@ -3,14 +3,14 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from metrics.evaluations import TARGET, Linear, Pair, Picture, evaluation_of, pictures, rows, with_scores
-from metrics.oracles import quantus_scores
 
 from lightning_explain import IntegratedGradients
 from lightning_explain.attribution.regions import Grid
 from lightning_explain.metrics import DeletionAUC, Monotonicity
 from lightning_explain.metrics.evaluation import RandomEvaluation
 from lightning_explain.metrics.faithfulness.monotonicity import rising_steps
+from metrics.evaluations import TARGET, Linear, Pair, Picture, evaluation_of, pictures, rows, with_scores
+from metrics.oracles import quantus_scores
 
 
 def linear(weights):

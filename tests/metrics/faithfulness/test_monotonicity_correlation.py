@@ -1,8 +1,6 @@
 import numpy as np
 import pytest
 import torch
-from metrics.evaluations import TARGET, Linear, Pair, Picture, evaluation_of, pictures, rows, with_scores
-from metrics.oracles import quantus_scores
 from scipy.stats import spearmanr
 
 from lightning_explain import Layer, Saliency
@@ -11,6 +9,8 @@ from lightning_explain.metrics import MonotonicityCorrelation
 from lightning_explain.metrics.evaluation import RandomEvaluation
 from lightning_explain.metrics.faithfulness.monotonicity_correlation import expected_change
 from lightning_explain.randomness import stream
+from metrics.evaluations import TARGET, Linear, Pair, Picture, evaluation_of, pictures, rows, with_scores
+from metrics.oracles import quantus_scores
 
 
 def changes_by_hand(model, x, draws, cell):

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 import torch
-from metrics.evaluations import TARGET, Linear, Pair, Picture, evaluation_of, pictures, rows, with_scores
 
 from lightning_explain.metrics import SRG, DeletionAUC, InsertionAUC, PixelFlipping
 from lightning_explain.metrics.faithfulness.pixel_flipping import pixel_flipping
+from metrics.evaluations import TARGET, Linear, Pair, Picture, evaluation_of, pictures, rows, with_scores
 
 
 @pytest.fixture

@@ -1,13 +1,13 @@
 import pytest
 import torch
-from metrics.evaluations import TARGET, Linear, Pair, Picture, evaluation_of, pictures, rows, with_scores
-from metrics.oracles import quantus_scores
 
 from lightning_explain import Layer, Neuron
 from lightning_explain.attribution.regions import Grid, Regions
 from lightning_explain.metrics import Comprehensiveness, Sufficiency
 from lightning_explain.metrics.evaluation import RandomEvaluation
 from lightning_explain.metrics.faithfulness.rationale import mean_drop
+from metrics.evaluations import TARGET, Linear, Pair, Picture, evaluation_of, pictures, rows, with_scores
+from metrics.oracles import quantus_scores
 
 
 def erased_by_hand(model, x, x0, scores, target, counts):

@@ -3,12 +3,12 @@ from itertools import product
 import numpy as np
 import pytest
 import torch
-from metrics.evaluations import TARGET, Linear, Pair, Picture, evaluation_of, pictures, rows, with_scores
 
 from lightning_explain.attribution.regions import Grid, Patches
 from lightning_explain.metrics import RegionPerturbation, Selectivity
 from lightning_explain.metrics.evaluation import RandomEvaluation
 from lightning_explain.metrics.faithfulness.region_perturbation import aopc
+from metrics.evaluations import TARGET, Linear, Pair, Picture, evaluation_of, pictures, rows, with_scores
 
 
 def aopc_by_hand(model, x, x0, scores, size, most, order):

@@ -3,7 +3,6 @@ from itertools import product
 import numpy as np
 import pytest
 import torch
-from metrics.evaluations import TARGET, Linear, Pair, Picture, evaluation_of, pictures, rows, with_scores
 from torch import nn
 
 from lightning_explain import Input, Neuron, ProbeSet, Saliency
@@ -11,6 +10,7 @@ from lightning_explain.attribution import fill
 from lightning_explain.attribution.regions import Grid
 from lightning_explain.metrics import ROAD
 from lightning_explain.metrics.evaluation import RandomEvaluation
+from metrics.evaluations import TARGET, Linear, Pair, Picture, evaluation_of, pictures, rows, with_scores
 
 
 def imputed_by_elimination(x, gone):

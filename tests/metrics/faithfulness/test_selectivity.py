@@ -3,10 +3,10 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from metrics.evaluations import TARGET, Linear, Pair, Picture, evaluation_of, pictures, rows, with_scores
 
 from lightning_explain.attribution.regions import EveryFeature, Patches
 from lightning_explain.metrics import DeletionAUC, Selectivity
+from metrics.evaluations import TARGET, Linear, Pair, Picture, evaluation_of, pictures, rows, with_scores
 
 
 @pytest.mark.parametrize("size", [1, 2, 4])

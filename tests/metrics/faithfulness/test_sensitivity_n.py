@@ -1,8 +1,6 @@
 import numpy as np
 import pytest
 import torch
-from metrics.evaluations import TARGET, Linear, Pair, Picture, evaluation_of, masks_of, pictures, rows, with_scores
-from metrics.oracles import quantus_scores
 
 from lightning_explain import IntegratedGradients, Saliency
 from lightning_explain.attribution.regions import Grid
@@ -10,6 +8,8 @@ from lightning_explain.metrics import FaithfulnessCorrelation, Infidelity, Sensi
 from lightning_explain.metrics.evaluation import RandomEvaluation
 from lightning_explain.metrics.faithfulness.sensitivity_n import SHARES, sensitivity_n
 from lightning_explain.metrics.perturbation import Subsets
+from metrics.evaluations import TARGET, Linear, Pair, Picture, evaluation_of, masks_of, pictures, rows, with_scores
+from metrics.oracles import quantus_scores
 
 
 def by_hand(model, x, phi, masks, cell):

@@ -2,9 +2,9 @@ import warnings
 
 import pytest
 import torch
-from metrics.evaluations import Picture, evaluation_of, pictures
 
 from lightning_explain.metrics import AttributionLocalisation, RelevanceMass
+from metrics.evaluations import Picture, evaluation_of, pictures
 
 
 def by_hand(scores, mask):

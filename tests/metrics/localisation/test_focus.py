@@ -3,7 +3,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-from metrics.evaluations import TARGET, Pair, Picture, evaluation_of, pictures, rows
 from torch import nn
 
 from lightning_explain import (
@@ -19,6 +18,7 @@ from lightning_explain import (
 )
 from lightning_explain.metrics import Focus
 from lightning_explain.metrics.localisation.focus import mosaics, tiled
+from metrics.evaluations import TARGET, Pair, Picture, evaluation_of, pictures, rows
 
 LABEL = torch.tensor([0, 1, 0, 1, 2, 1])
 

@@ -1,9 +1,9 @@
 import pytest
 import torch
-from metrics.evaluations import Pair, evaluation_of, pictures, rows
 
 from lightning_explain.metrics import LocalisationAUC
 from lightning_explain.metrics.localisation.localisation_auc import localisation_auc
+from metrics.evaluations import Pair, evaluation_of, pictures, rows
 
 
 def by_hand(scores, mask):

@@ -2,11 +2,11 @@ import math
 
 import pytest
 import torch
-from metrics.evaluations import Pair, Picture, evaluation_of, pictures, rows, with_scores
 
 from lightning_explain import Input
 from lightning_explain.metrics import PointingGame
 from lightning_explain.metrics.localisation.pointing_game import dilated, pointing_game
+from metrics.evaluations import Pair, Picture, evaluation_of, pictures, rows, with_scores
 
 
 def by_hand(scores, mask):

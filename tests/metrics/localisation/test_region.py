@@ -2,12 +2,12 @@
 
 import pytest
 import torch
-from metrics.evaluations import Picture, evaluation_of, pictures, with_scores
 
 from lightning_explain import GradCAM, Input, Layer, ProbeSet, Saliency
 from lightning_explain.metrics import METRICS
 from lightning_explain.metrics.evaluation import RandomEvaluation
 from lightning_explain.metrics.localisation.region import RegionMetric, ShareMetric, area_share
+from metrics.evaluations import Picture, evaluation_of, pictures, with_scores
 
 REGIONS = [metric for metric in METRICS.values() if issubclass(metric, RegionMetric)]
 SHARES = [metric for metric in REGIONS if issubclass(metric, ShareMetric)]

@@ -1,9 +1,9 @@
 import pytest
 import torch
-from metrics.evaluations import Pair, Picture, evaluation_of, pictures, rows, with_scores
 
 from lightning_explain.metrics import RelevanceMass
 from lightning_explain.metrics.localisation.relevance_mass import relevance_mass
+from metrics.evaluations import Pair, Picture, evaluation_of, pictures, rows, with_scores
 
 
 def by_hand(scores, mask):

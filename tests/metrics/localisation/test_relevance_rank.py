@@ -1,9 +1,9 @@
 import pytest
 import torch
-from metrics.evaluations import Picture, evaluation_of, pictures, with_scores
 
 from lightning_explain.metrics import RelevanceRank
 from lightning_explain.metrics.localisation.relevance_rank import hits, relevance_rank
+from metrics.evaluations import Picture, evaluation_of, pictures, with_scores
 
 
 def by_hand(scores, mask, trials=4000, seed=0):

@@ -2,11 +2,11 @@ from itertools import pairwise, permutations
 
 import pytest
 import torch
-from metrics.evaluations import Pair, Picture, evaluation_of, pictures, rows
 
 from lightning_explain import Input, ProbeSet, Saliency
 from lightning_explain.metrics import TopKIntersection
 from lightning_explain.metrics.localisation.top_k_intersection import top_k_intersection
+from metrics.evaluations import Pair, Picture, evaluation_of, pictures, rows
 
 
 def by_hand(scores, mask, k):

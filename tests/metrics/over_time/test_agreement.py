@@ -1,10 +1,10 @@
 import pytest
 import torch
-from metrics.evaluations import Pair, Picture, evaluation_of, pictures, rows
 from scipy.stats import spearmanr
 
 from lightning_explain.metrics import Agreement
 from lightning_explain.metrics.over_time.agreement import agreement
+from metrics.evaluations import Pair, Picture, evaluation_of, pictures, rows
 
 
 def by_hand(one, other):

@@ -1,9 +1,9 @@
 import pytest
 import torch
-from metrics.evaluations import Pair, Picture, evaluation_of, pictures, rows
 from scipy.stats import spearmanr
 
 from lightning_explain.metrics import Drift, DriftFromBest
+from metrics.evaluations import Pair, Picture, evaluation_of, pictures, rows
 
 
 def by_hand(now, before):

@@ -4,8 +4,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-from metrics.evaluations import TARGET, Pair, Picture, evaluation_of, pictures, rows, with_scores
-from metrics.oracles import oracle
 from scipy.stats import spearmanr
 from torch import nn
 
@@ -15,6 +13,8 @@ from lightning_explain.metrics import METRICS, MPRTBottomUp, MPRTIndependent, MP
 from lightning_explain.metrics.layers import parameter_layers
 from lightning_explain.metrics.randomisation.cascade import mean_similarity, stages
 from lightning_explain.metrics.randomisation.parameters import layers_randomised
+from metrics.evaluations import TARGET, Pair, Picture, evaluation_of, pictures, rows, with_scores
+from metrics.oracles import oracle
 
 ALL = [MPRTTopDown, MPRTBottomUp, MPRTIndependent]
 EXPECTED = {

@@ -3,14 +3,14 @@ import math
 import numpy as np
 import pytest
 import torch
-from metrics.evaluations import Picture, evaluation_of, pictures, with_scores
-from metrics.oracles import oracle
 from scipy.stats import entropy
 
 from lightning_explain import GradCAM
 from lightning_explain.metrics import MPRT, EfficientMPRT
 from lightning_explain.metrics.randomisation.efficient import histogram_entropy, relative_rise
 from lightning_explain.metrics.randomisation.parameters import randomised
+from metrics.evaluations import Picture, evaluation_of, pictures, with_scores
+from metrics.oracles import oracle
 
 
 @pytest.fixture(scope="module")

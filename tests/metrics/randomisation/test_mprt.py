@@ -5,13 +5,13 @@ from dataclasses import replace
 
 import pytest
 import torch
-from metrics.evaluations import Linear, Pair, Picture, evaluation_of, pictures, rows
-from metrics.randomisation.architectures import MODELS, Attention, Normalised, Recurrent, dictionaries, made, slots
 from scipy.stats import spearmanr
 from torch import nn
 
 from lightning_explain.metrics import MPRT
 from lightning_explain.metrics.randomisation.parameters import randomised
+from metrics.evaluations import Linear, Pair, Picture, evaluation_of, pictures, rows
+from metrics.randomisation.architectures import MODELS, Attention, Normalised, Recurrent, dictionaries, made, slots
 
 
 @pytest.mark.parametrize("kind", MODELS)

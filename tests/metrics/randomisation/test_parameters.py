@@ -2,12 +2,12 @@ import copy
 
 import pytest
 import torch
-from metrics.evaluations import problem_of
-from metrics.randomisation.architectures import MODELS, Normalised, Tied, dictionaries, made, slots
 from torch import nn
 
 from lightning_explain.metrics.layers import parameter_layers
 from lightning_explain.metrics.randomisation.parameters import layers_randomised, randomised
+from metrics.evaluations import problem_of
+from metrics.randomisation.architectures import MODELS, Normalised, Tied, dictionaries, made, slots
 
 
 def layers_of(model):

@@ -4,8 +4,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from metrics.evaluations import TARGET, Linear, Pair, Picture, evaluation_of, pictures, rows, with_scores
-from metrics.oracles import oracle
 from scipy.stats import spearmanr
 from torch import nn
 from torchmetrics.functional.image import structural_similarity_index_measure
@@ -14,6 +12,8 @@ from lightning_explain import GradCAM, Input, Layer, Neuron, ProbeSet, Saliency,
 from lightning_explain.inputs import leaves
 from lightning_explain.metrics import RandomLogit
 from lightning_explain.metrics.randomisation.random_logit import other_class, structural_similarity
+from metrics.evaluations import TARGET, Linear, Pair, Picture, evaluation_of, pictures, rows, with_scores
+from metrics.oracles import oracle
 
 
 @pytest.fixture(scope="module")

@@ -2,15 +2,15 @@ import warnings
 
 import pytest
 import torch
-from metrics.evaluations import TARGET, Picture, evaluation_of, pictures, rows, with_scores
-from metrics.oracles import oracle
-from metrics.randomisation.test_cascade import correlation, pixels, twin_of
 from torch import nn
 
 from lightning_explain import Input, Occlusion, ProbeSet, explain
 from lightning_explain.attribution.methods.noise_tunnel import gaussian
 from lightning_explain.metrics import MPRTBottomUp, SmoothMPRT
 from lightning_explain.metrics.layers import parameter_layers
+from metrics.evaluations import TARGET, Picture, evaluation_of, pictures, rows, with_scores
+from metrics.oracles import oracle
+from metrics.randomisation.test_cascade import correlation, pixels, twin_of
 
 
 @pytest.fixture(scope="module")

@@ -1,13 +1,13 @@
 import numpy as np
 import pytest
 import torch
-from metrics.evaluations import TARGET, Linear, Pair, Picture, evaluation_of, pictures, rows
-from metrics.oracles import oracle
 from torch import nn
 
 from lightning_explain import GradCAM, Input, Layer, ProbeSet, Saliency, explain
 from lightning_explain.metrics import Continuity
 from lightning_explain.metrics.robustness.continuity import absolute_sum, translated
+from metrics.evaluations import TARGET, Linear, Pair, Picture, evaluation_of, pictures, rows
+from metrics.oracles import oracle
 
 
 @pytest.fixture(scope="module")

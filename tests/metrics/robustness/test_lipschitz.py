@@ -2,8 +2,6 @@ import math
 
 import pytest
 import torch
-from metrics.evaluations import TARGET, Linear, Pair, Picture, evaluation_of, pictures, rows, with_scores
-from metrics.oracles import oracle
 
 from lightning_explain import GradCAM, Input, Layer, Occlusion, ProbeSet, Saliency, explain
 from lightning_explain.inputs import leaves
@@ -11,6 +9,8 @@ from lightning_explain.metrics import LocalLipschitz, MaxSensitivity
 from lightning_explain.metrics.robustness.changes import difference, norm
 from lightning_explain.metrics.robustness.lipschitz import steepness
 from lightning_explain.metrics.robustness.noise import Noise, noisy_copies
+from metrics.evaluations import TARGET, Linear, Pair, Picture, evaluation_of, pictures, rows, with_scores
+from metrics.oracles import oracle
 
 
 @pytest.fixture(scope="module")

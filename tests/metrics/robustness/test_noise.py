@@ -4,13 +4,13 @@ from dataclasses import dataclass, replace
 
 import pytest
 import torch
-from metrics.evaluations import TARGET, Pair, Picture, evaluation_of, pictures, rows
 
 from lightning_explain import Saliency
 from lightning_explain.metrics import AverageSensitivity, LocalLipschitz, MaxSensitivity, RelativeInputStability
 from lightning_explain.metrics.robustness.changes import elementwise_change
 from lightning_explain.metrics.robustness.noise import Noise, displacement, noisy_changes, noisy_copies, worst
 from lightning_explain.metrics.robustness.relative_stability import noisy_outputs
+from metrics.evaluations import TARGET, Pair, Picture, evaluation_of, pictures, rows
 
 
 def test_outputs_are_those_for_the_copies_that_are_explained():

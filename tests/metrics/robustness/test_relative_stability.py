@@ -3,8 +3,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from metrics.evaluations import TARGET, Linear, Pair, Picture, evaluation_of, pictures, rows, with_scores
-from metrics.oracles import oracle
 from torch import nn
 
 from lightning_explain import Layer, explain
@@ -18,6 +16,8 @@ from lightning_explain.metrics import (
 from lightning_explain.metrics.robustness.changes import elementwise_change
 from lightning_explain.metrics.robustness.noise import Noise, noisy_copies
 from lightning_explain.metrics.robustness.relative_stability import predicted
+from metrics.evaluations import TARGET, Linear, Pair, Picture, evaluation_of, pictures, rows, with_scores
+from metrics.oracles import oracle
 
 ALL = [RelativeInputStability, RelativeOutputStability, RelativeRepresentationStability]
 

@@ -1,6 +1,5 @@
 import pytest
 import torch
-from metrics.evaluations import TARGET, Linear, Pair, Picture, evaluation_of, pictures, rows, with_scores
 from torch import nn
 
 from lightning_explain import GradCAM, Input, Layer, Neuron, Occlusion, ProbeSet, Saliency, SmoothGrad, explain
@@ -9,6 +8,7 @@ from lightning_explain.inputs import leaves
 from lightning_explain.metrics import AverageSensitivity, InputInvariance, MaxSensitivity
 from lightning_explain.metrics.robustness.changes import relative_change
 from lightning_explain.metrics.robustness.noise import Noise, noisy_copies
+from metrics.evaluations import TARGET, Linear, Pair, Picture, evaluation_of, pictures, rows, with_scores
 
 
 def by_hand(model, inputs, method, copies, place=None):
