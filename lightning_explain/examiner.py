@@ -53,10 +53,11 @@ class Examiner:
         Returns:
             Attributions and scores.
         """
+        # Explained first: the pass that gives a layer's gradient tells what the layer holds, too.
+        evaluations = [self._evaluation(chosen) for chosen in self.plan.explainers]
         yardsticks = {f"random{place}": self._yardstick(removals) for place, removals in self._removals.items()}
         explained = tuple(
-            self._explained(self._evaluation(chosen), yardsticks[f"random{self.plan.spaces[chosen.name]}"])
-            for chosen in self.plan.explainers
+            self._explained(each, yardsticks[f"random{self.plan.spaces[each.explainer.name]}"]) for each in evaluations
         )
         return Examination(explained, {name: scores for name, scores in yardsticks.items() if scores})
 
