@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lightning_explain.attribution.rules import recurrent
+from lightning_explain.attribution.rules import recurrent, sums
 from lightning_explain.attribution.rules.operator import Call
 
 
@@ -201,74 +201,6 @@ def minimum(input: Tensor, other: Tensor) -> Tensor:  # noqa: A002
     return input - (input - other).relu()
 
 
-def lerp(input: Tensor, end: Tensor, weight: Tensor | float) -> Tensor:  # noqa: A002
-    """A step from one tensor towards another; linear only where the weight is constant.
-
-    Returns:
-        The mixture.
-    """
-    return input + weight * (end - input)
-
-
-def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: float = 1) -> Tensor:  # noqa: A002
-    """A sum with an elementwise product.
-
-    Returns:
-        The sum.
-    """
-    return _weighted(input, 1, tensor1 * tensor2, value)
-
-
-def addmm(input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:  # noqa: A002
-    """A sum with a product of matrices.
-
-    Returns:
-        The sum.
-    """
-    return _weighted(input, beta, mat1 @ mat2, alpha)
-
-
-def addmv(input: Tensor, mat: Tensor, vec: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:  # noqa: A002
-    """A sum with the product of a matrix and a vector.
-
-    Returns:
-        The sum.
-    """
-    return _weighted(input, beta, mat @ vec, alpha)
-
-
-def baddbmm(
-    input: Tensor,  # noqa: A002
-    batch1: Tensor,
-    batch2: Tensor,
-    *,
-    beta: float = 1,
-    alpha: float = 1,
-) -> Tensor:
-    """A sum with products of matrices.
-
-    Returns:
-        The sum.
-    """
-    return _weighted(input, beta, batch1 @ batch2, alpha)
-
-
-def addbmm(
-    input: Tensor,  # noqa: A002
-    batch1: Tensor,
-    batch2: Tensor,
-    *,
-    beta: float = 1,
-    alpha: float = 1,
-) -> Tensor:
-    """A sum with the sum of products of matrices.
-
-    Returns:
-        The sum.
-    """
-    return _weighted(input, beta, (batch1 @ batch2).sum(dim=0), alpha)
-
-
 def reversed_division(input: Tensor, other: Tensor | float) -> Tensor:  # noqa: A002
     """A number divided by a tensor.
 
@@ -276,13 +208,6 @@ def reversed_division(input: Tensor, other: Tensor | float) -> Tensor:  # noqa: 
         ``other / input``.
     """
     return input.reciprocal() * other
-
-
-def _weighted(tensor: Tensor, beta: float, product: Tensor, alpha: float) -> Tensor:
-    product = product if alpha == 1 else product * alpha
-    if beta == 0:  # then what is added plays no part, not even if it is NaN
-        return product
-    return (tensor if beta == 1 else tensor * beta) + product
 
 
 def _standardized(tensor: Tensor, dims: tuple[int, ...], eps: float) -> Tensor:
@@ -317,12 +242,12 @@ COMPOSITIONS: dict[str, Composition] = {
     "glu": Composition(glu),
     "maximum": Composition(maximum),
     "minimum": Composition(minimum),
-    "lerp": Composition(lerp),
-    "addcmul": Composition(addcmul),
-    "addmm": Composition(addmm),
-    "addmv": Composition(addmv),
-    "baddbmm": Composition(baddbmm),
-    "addbmm": Composition(addbmm),
+    "lerp": Composition(sums.lerp),
+    "addcmul": Composition(sums.addcmul),
+    "addmm": Composition(sums.addmm),
+    "addmv": Composition(sums.addmv),
+    "baddbmm": Composition(sums.baddbmm),
+    "addbmm": Composition(sums.addbmm),
     "rtruediv": Composition(reversed_division),
     "lstm": Composition(recurrent.lstm, recurrent.is_padded),
     "gru": Composition(recurrent.gru, recurrent.is_padded),

@@ -35,4 +35,4 @@ PLAIN = frozenset((MOVE + LINEAR + SILENT).split())
 """Names of operators (see :func:`~lightning_explain.attribution.rules.operator.operator_name`)."""
 
 IN_FIRST = {"grid_sampler": (1, "grid")}
-"""Operators that are linear in their first argument alone -> position and name of the argument they are not linear in."""
+"""Operators that are linear in their first argument -> position and name of one that they are not linear in."""

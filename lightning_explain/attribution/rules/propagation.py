@@ -13,12 +13,12 @@ from torch import Tensor, nn
 
 from lightning_explain.attribution.rules.affine import CONVOLUTIONS, TRANSPOSED, Affine, affine
 from lightning_explain.attribution.rules.composites import Composite
-from lightning_explain.attribution.rules.compositions import addmm
 from lightning_explain.attribution.rules.mode import OperatorMode
 from lightning_explain.attribution.rules.modules import Running, matches
 from lightning_explain.attribution.rules.operator import Call
 from lightning_explain.attribution.rules.pullback import pulled, scaled
 from lightning_explain.attribution.rules.relevance import Epsilon, Rule, away_from_zero, is_variable
+from lightning_explain.attribution.rules.sums import addmm
 
 Step: TypeAlias = Callable[["Relevance", Call], Any]
 """(mode, call) -> the operator's result, whose graph is the rule."""
@@ -264,15 +264,13 @@ def batch_norm(mode: Relevance, call: Call) -> Any:  # noqa: ANN401
     if record is None or mean is None or call.argument(5, "training", default=False):
         return call.run()
     weight, bias = call.argument(3, "weight"), call.argument(4, "bias")
-    scale = torch.rsqrt(variance + call.argument(7, "eps", default=1e-5))
-    scale = scale if weight is None else scale * weight
+    scale = torch.rsqrt(variance + call.argument(7, "eps", default=1e-5)) * (1 if weight is None else weight)
     merged = record.op.followed_by(scale, -mean * scale if bias is None else bias - mean * scale)
     if merged is None:
         return call.run()
     raw = call.args[0] if record.raw is None else record.raw
-    return mode.distributed(
-        merged, record.rule, Call(call.name, call.function, (raw, *call.args[1:]), call.kwargs).run()
-    )
+    out = Call(call.name, call.function, (raw, *call.args[1:]), call.kwargs).run()
+    return mode.distributed(merged, record.rule, out)
 
 
 LAYERS = frozenset(("linear", "addmm", *CONVOLUTIONS, *TRANSPOSED))
@@ -283,7 +281,7 @@ ACTIVATIONS = """
     hardshrink softshrink threshold clamp clamp_min clamp_max exp exp2 expm1 log1p sqrt square pow erf sin atan abs
 """
 AS_THEY_ARE = """
-    relu leaky_relu prelu log_softmax logsumexp max amax min amin max_pool1d max_pool2d max_pool3d
+    relu leaky_relu prelu rrelu log_softmax logsumexp max amax min amin max_pool1d max_pool2d max_pool3d
     adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d
 """
 """Operators whose gradient is the rule: value times gradient is conserved, or goes to the winner."""
@@ -293,8 +291,7 @@ STEPS: dict[str, Step] = {
     "addmm": sum_and_product,
     **dict.fromkeys(PRODUCTS.split(), halves),
     "div": to_first,
-    "rsqrt": constant,
-    "reciprocal": constant,
+    **dict.fromkeys(("rsqrt", "reciprocal"), constant),
     "batch_norm": batch_norm,
     "softmax": softmax,
     **dict.fromkeys(ACTIVATIONS.split(), activation),
