@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -13,7 +12,8 @@ from lightning_explain.attribution.methods.method import METHODS, Method
 from lightning_explain.attribution.problem import Points, Problem
 from lightning_explain.attribution.rules.pullback import scaled
 from lightning_explain.attribution.rules.rescale import Rescale
-from lightning_explain.inputs import Inputs, Point, batch_size, leaves, names, rebuild
+from lightning_explain.baseline import background
+from lightning_explain.inputs import Inputs, Point, batch_size
 
 LARGE_DELTA = 0.01
 
@@ -39,7 +39,7 @@ class DeepLift(Method):
         eps: Where an operator's input differs by less, its gradient takes the place of the quotient. Positive.
 
     Raises:
-        ValueError: If ``eps`` is not positive.
+        ValueError: If ``eps`` is not positive, or, when called, if the attributions are to be trained on.
     """
 
     complete = True
@@ -77,7 +77,8 @@ class DeepLiftShap(Method):
         eps: As in :class:`DeepLift`.
 
     Raises:
-        ValueError: If ``eps`` is not positive, or, when called, if the baselines do not have the inputs' shapes.
+        ValueError: If ``eps`` is not positive, or, when called, if the baselines do not have the inputs' shapes, or the
+            attributions are to be trained on.
     """
 
     complete = True
@@ -105,7 +106,7 @@ class DeepLiftShap(Method):
     def _references(self, problem: Problem) -> tuple[int, Points]:
         if self.baselines is None:
             return 1, lambda rows, _: _pick(problem.z0, rows)
-        held = _matching(self.baselines, problem.inputs)
+        held = background(self.baselines, problem.inputs)
         variable = replace(problem, inputs=held, baseline=held, target=None).z
         return batch_size(held), lambda _, copies: _pick(variable, copies)
 
@@ -117,6 +118,10 @@ class _Lift:
     problem: Problem
     eps: float
     multiply: bool
+
+    def __post_init__(self) -> None:
+        if self.problem.create_graph:
+            raise ValueError("DeepLift's multipliers cannot be trained on: leave out create_graph=True.")
 
     def mean(self, count: int, references: Points) -> Point:
         problem, mode = self.problem, Rescale(self.eps)
@@ -137,27 +142,15 @@ class _Lift:
 
 
 def _warn_if_incomplete(found: Point, span: Tensor, dtype: torch.dtype) -> None:
-    total = torch.stack([leaf.double().flatten(1).sum(dim=1) for leaf in found]).sum(dim=0)
+    total = torch.stack([leaf.double().reshape(len(leaf), -1).sum(dim=1) for leaf in found]).sum(dim=0)
     gap, scale = float((total - span).abs().max()), float(span.abs().max())
     if gap > (LARGE_DELTA + 64 * torch.finfo(dtype).eps) * scale:
         warnings.warn(
             f"DeepLift's convergence delta is {gap:.2g} where scores differ from the baseline's by up to {scale:.2g}:"
-            " the model does something that no rule covers (an operator of its own, a branch that depends on values).",
+            " the model does something that no rule covers (an operator of its own, a branch that depends on values),"
+            " or divides by next to nothing at the baseline. Another baseline, or integrated gradients, will tell.",
             stacklevel=2,
         )
-
-
-def _matching(baselines: Inputs, inputs: Inputs) -> Inputs:
-    wanted = leaves(inputs)
-    given = tuple(baselines[name] for name in names(inputs)) if isinstance(baselines, Mapping) else leaves(baselines)
-    if len(given) != len(wanted) or any(a.shape[1:] != b.shape[1:] for a, b in zip(given, wanted, strict=True)):
-        raise ValueError(
-            f"The baselines have shapes {[tuple(leaf.shape) for leaf in given]}; expected (K, ...) for each of"
-            f" {', '.join(names(inputs))}, as the inputs, of shapes {[tuple(leaf.shape) for leaf in wanted]}."
-        )
-    found = rebuild(inputs, tuple(a.detach().to(b).clone() for a, b in zip(given, wanted, strict=True)))
-    batch_size(found)
-    return found
 
 
 def _pick(point: Point, rows: Tensor) -> Point:

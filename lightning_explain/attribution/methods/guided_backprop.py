@@ -39,9 +39,9 @@ class _Rectified(Method):
 class GuidedBackprop(_Rectified):
     r"""The gradient, whose negative part is dropped at every ReLU: :math:`g_x = g_y \, [x > 0] \, [g_y > 0]`.
 
-    Rectifiers are ReLU, ReLU6 and hard tanh, however they are called; a ReLU6 that is saturated is closed. Leaky
-    ReLU, GELU and other activations keep their gradient: the paper has no rule for them. A model without rectifiers
-    is given its plain gradient.
+    Rectifiers are ReLU, ReLU6 and hard tanh from 0, however they are called; a ReLU6 that is saturated is closed.
+    Leaky ReLU, GELU, hard tanh from -1 and other activations keep their gradient: the paper has no rule for them. A
+    model without rectifiers is given its plain gradient.
 
     J. T. Springenberg et al.: Striving for Simplicity. arXiv:1412.6806, 2014.
     """

@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TypeAlias
 
+import torch
 from torch import Tensor, nn
 
+from lightning_explain.attribution.interception import named_layers
 from lightning_explain.attribution.methods.method import METHODS, Method
 from lightning_explain.attribution.problem import Problem
 from lightning_explain.attribution.rules.composites import Composite, composite
-from lightning_explain.attribution.rules.modules import running
+from lightning_explain.attribution.rules.modules import matches, running
 from lightning_explain.attribution.rules.propagation import Relevance
 from lightning_explain.attribution.rules.relevance import Rule, away_from_zero
-from lightning_explain.inputs import Point
+from lightning_explain.attribution.rules.substituted import Substituted
+from lightning_explain.attribution.tree import map_tensors
+from lightning_explain.inputs import Point, leaves
+from lightning_explain.registry import unknown
 
-Layers = Mapping[str | type[nn.Module], Rule] | tuple[tuple[str | type[nn.Module], Rule], ...]
+Meant: TypeAlias = str | type[nn.Module]
+"""A pattern of a module's dotted name, or a module type."""
+
+LayerRules: TypeAlias = Mapping[Meant, Rule] | tuple[tuple[Meant, Rule], ...]
 
 
 @METHODS.register("lrp")
@@ -26,7 +35,8 @@ class LRP(Method):
     Computed as :math:`R = z \cdot g`, with g a gradient whose backward steps are the rules. Additions split in
     proportion, activations pass on, max-pooling gives all to the winner, products of variables (attention, gates) give
     half to each, softmax follows its Taylor expansion, normalisations take their scale for constant, and a BatchNorm
-    is one operator with the convolution in front of it. Nothing is written to modules or weights.
+    is one operator with the convolution in front of it. Nothing is written to modules or weights. Models in float16 run
+    in float32, on copies of their weights.
 
     The relevances sum to the score if no biases are added, epsilon is 0, ``through_softmax`` is off, and all
     paths lead back to the variable: biases, epsilon and the constant terms of softmax absorb relevance.
@@ -38,17 +48,17 @@ class LRP(Method):
         composite: Which rule for which type of operator: a name (see ``COMPOSITES``) or a ``Composite``.
         layers: Rules that come first: pattern of a module's dotted name (``"features.*"``) or module type -> rule. The
             first that matches counts; only affine operators of that very module, not of those inside, follow it.
-
         through_softmax: Whether relevance goes through softmax too, by its Taylor expansion (AttnLRP); that is not
             conserved. False takes attention weights for constant (A. Ali et al.: arXiv:2202.07304, 2022): all goes
             through the values, and is.
 
     Raises:
-        ValueError: If the composite is unknown.
+        ValueError: If the composite is unknown, or, when called, if ``layers`` names one that the model does not have,
+            or the relevances are to be trained on.
     """
 
     composite: str | Composite = "epsilon_plus"
-    layers: Layers = ()
+    layers: LayerRules = ()
     through_softmax: bool = True
 
     def __post_init__(self) -> None:
@@ -57,9 +67,13 @@ class LRP(Method):
         object.__setattr__(self, "layers", tuple(pairs))
 
     def __call__(self, problem: Problem) -> Point:  # noqa: D102
+        if problem.create_graph:
+            raise ValueError("Relevances cannot be trained on: leave out create_graph=True.")
+        rules = tuple(self.layers)
+        _require_layers(problem.model, rules)  # type: ignore[arg-type]
+        problem = _in_float32(problem)
         with running(problem.model) as stack:
-            rules = composite(self.composite)
-            mode = Relevance(rules, tuple(self.layers), stack, through_softmax=self.through_softmax)  # type: ignore[arg-type]
+            mode = Relevance(composite(self.composite), rules, stack, through_softmax=self.through_softmax)  # type: ignore[arg-type]
 
             def score(z: Point, rows: Tensor, _: Tensor) -> Tensor:
                 stack.clear()
@@ -74,3 +88,31 @@ class LRP(Method):
                 1, lambda rows, _: tuple(leaf.index_select(0, rows) for leaf in problem.z), score=score, kind="lrp"
             )
         return tuple(away_from_zero(z) * flow for z, flow in zip(problem.z, gradient, strict=True))
+
+
+def _require_layers(model: nn.Module, rules: tuple[tuple[Meant, Rule], ...]) -> None:
+    modules = {"": model, **named_layers(model)}
+    for wanted, _ in rules:
+        if any(matches(wanted, name, module) for name, module in modules.items()):
+            continue
+        if isinstance(wanted, str):
+            raise ValueError(unknown("layer", wanted, filter(None, modules)))
+        types = sorted({type(module).__name__ for module in modules.values()})
+        raise ValueError(unknown("layer of type", wanted.__name__, types))
+
+
+def _in_float32(problem: Problem) -> Problem:
+    # Relevance over value does not fit float16, whose numbers end at 65504; bfloat16 has the range.
+    held = dict((*problem.model.named_parameters(), *problem.model.named_buffers()))
+    if not any(tensor.dtype == torch.float16 for tensor in (*leaves(problem.inputs), *held.values())):
+        return problem
+    return replace(
+        problem,
+        inputs=map_tensors(problem.inputs, _wide),
+        baseline=map_tensors(problem.baseline, _wide),
+        forward=Substituted(problem.forward, {name: _wide(tensor) for name, tensor in held.items()}),
+    )
+
+
+def _wide(tensor: Tensor) -> Tensor:
+    return tensor.detach().float() if tensor.dtype == torch.float16 else tensor

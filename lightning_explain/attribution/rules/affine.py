@@ -97,20 +97,22 @@ def _layer(call: Call) -> Affine | None:
 
 
 def _sum_and_product(call: Call) -> Affine | None:
-    bias, x, weight = call.args[:3]
-    if call.kwargs or not x.requires_grad:
+    bias, x, weight = (call.argument(i, name) for i, name in enumerate(("input", "mat1", "mat2")))
+    if not x.requires_grad:
         return None
+    beta, alpha = call.kwargs.get("beta", 1), call.kwargs.get("alpha", 1)
 
     def operator(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         return x @ weight if bias is None else torch.addmm(bias, x, weight)
 
-    return Affine(call.name, operator, x, weight, bias)
+    scaled = (tensor if factor == 1 else tensor * factor for tensor, factor in ((weight, alpha), (bias, beta)))
+    return Affine(call.name, operator, x, *scaled)
 
 
 def _product(call: Call) -> Affine | None:
-    if len(call.args) != 2 or not all(isinstance(factor, Tensor) for factor in call.args):
+    left, right = call.argument(0, "input"), call.argument(1, "mat2" if call.name == "mm" else "other")
+    if not (isinstance(left, Tensor) and isinstance(right, Tensor)):
         return None
-    left, right = call.args
     if left.requires_grad:
         return Affine(call.name, lambda x, weight, _: call.function(x, weight), left, right, None)
     return Affine(call.name, lambda x, weight, _: call.function(weight, x), right, left, None)

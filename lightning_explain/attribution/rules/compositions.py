@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lightning_explain.attribution.rules import recurrent
+from lightning_explain.attribution.rules import recurrent, sums
 from lightning_explain.attribution.rules.operator import Call
 
 
@@ -242,6 +242,12 @@ COMPOSITIONS: dict[str, Composition] = {
     "glu": Composition(glu),
     "maximum": Composition(maximum),
     "minimum": Composition(minimum),
+    "lerp": Composition(sums.lerp),
+    "addcmul": Composition(sums.addcmul),
+    "addmm": Composition(sums.addmm),
+    "addmv": Composition(sums.addmv),
+    "baddbmm": Composition(sums.baddbmm),
+    "addbmm": Composition(sums.addbmm),
     "rtruediv": Composition(reversed_division),
     "lstm": Composition(recurrent.lstm, recurrent.is_padded),
     "gru": Composition(recurrent.gru, recurrent.is_padded),

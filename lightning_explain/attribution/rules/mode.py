@@ -12,7 +12,7 @@ from torch.overrides import TorchFunctionMode
 
 from lightning_explain.attribution.rules.compositions import COMPOSITIONS
 from lightning_explain.attribution.rules.operator import Call, opened
-from lightning_explain.attribution.rules.plain import PLAIN
+from lightning_explain.attribution.rules.plain import IN_FIRST, PLAIN
 
 R = TypeVar("R")
 
@@ -88,6 +88,10 @@ class OperatorMode(TorchFunctionMode, Generic[R]):
         call = Call.of(func, args, kwargs or {})
         if not call.name:
             return call.run()
+        if buffers := call.buffers:
+            for buffer in buffers:
+                self._save(buffer)
+            return call.run()  # nothing with a graph is written to a buffer
         overwritten = call.overwritten
         if overwritten is not None:
             self._save(overwritten)
@@ -118,7 +122,7 @@ class OperatorMode(TorchFunctionMode, Generic[R]):
 
     def _noticed(self, call: Call, result: Any) -> Any:  # noqa: ANN401
         first = result[0] if isinstance(result, (tuple, list)) and result else result
-        if isinstance(first, Tensor) and first.requires_grad and call.positions:
+        if isinstance(first, Tensor) and first.requires_grad and call.positions and not _is_linear(call):
             self.warn(call.name)
         return result
 
@@ -132,6 +136,14 @@ class OperatorMode(TorchFunctionMode, Generic[R]):
             " A rule is an entry in a table, see the page on methods.",
             stacklevel=2,
         )
+
+
+def _is_linear(call: Call) -> bool:
+    # In what depends on the variable. Asked after the fact, for DeepLift's run at the reference has no graph.
+    if call.name not in IN_FIRST:
+        return False
+    other = call.argument(*IN_FIRST[call.name])
+    return not (isinstance(other, Tensor) and other.requires_grad)
 
 
 def _body(call: Call) -> Callable[..., Any] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from fnmatch import fnmatchcase
 from typing import TypeAlias
 
 from torch import nn
@@ -31,6 +32,15 @@ def running(model: nn.Module) -> Iterator[Running]:
     finally:
         for handle in handles:
             handle.remove()
+
+
+def matches(wanted: str | type[nn.Module], name: str, module: nn.Module) -> bool:
+    """Whether a module is meant by a pattern of its dotted name, or by a type.
+
+    Returns:
+        True if it is.
+    """
+    return fnmatchcase(name, wanted) if isinstance(wanted, str) else isinstance(module, wanted)
 
 
 def _leave(stack: Running) -> None:

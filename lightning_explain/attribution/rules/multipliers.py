@@ -7,68 +7,14 @@ output, for each sample by itself.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from lightning_explain.attribution.rules.operator import Call
+from lightning_explain.attribution.rules.pair import Multipliers, Pair
 from lightning_explain.attribution.rules.pullback import Pullback
-
-
-@dataclass(frozen=True)
-class Pair:
-    """An operator at the samples and at the reference.
-
-    Args:
-        now: The call at the samples, without a graph.
-        then: The call at the reference.
-        positions: Which of its arguments depend on the variable.
-        out: What it gave at the samples.
-        out0: What it gave at the reference.
-        eps: Differences that are taken for none.
-    """
-
-    now: Call
-    then: Call
-    positions: tuple[int, ...]
-    out: Tensor
-    out0: Tensor
-    eps: float
-
-    @property
-    def inputs(self) -> tuple[Tensor, ...]:
-        """The arguments at the samples."""
-        return self.now.at(self.positions)
-
-    @property
-    def inputs0(self) -> tuple[Tensor, ...]:
-        """The arguments at the reference."""
-        return self.then.at(self.positions)
-
-    def near(self, difference: Tensor, scale: Tensor) -> Tensor:
-        """Where a difference is so small that a quotient by it means nothing.
-
-        Returns:
-            A mask.
-        """
-        return difference.abs() <= self.eps + 4 * torch.finfo(difference.dtype).eps * scale.abs()
-
-
-@dataclass(frozen=True)
-class Multipliers:
-    """DeepLift's rule for a family of operators.
-
-    Args:
-        multipliers: Makes the backward step.
-        linear: Whether a call is linear in what depends on the variable, and keeps its gradient.
-        fits: Whether the rule holds for a call.
-    """
-
-    multipliers: Callable[[Pair], Pullback]
-    linear: Callable[[Call], bool] = lambda _: False
-    fits: Callable[[Call], bool] = lambda call: len(call.positions) == 1
 
 
 def rescale(pair: Pair) -> Pullback:
@@ -116,12 +62,16 @@ def midpoint(pair: Pair) -> Pullback:
 def quotient(pair: Pair) -> Pullback:
     """The product of the numerator and the reciprocal of the denominator.
 
+    Where the numerator is zero the quotient is too, whatever it is divided by (in a normalisation of nothing next to
+    nothing): the denominator has no part in a difference from there.
+
     Returns:
         The backward step.
     """
     (a, a0), (b, b0) = (_both(pair, position) for position in (0, 1))
-    to_a = (1 / b + 1 / b0) / 2
-    to_b = -(a + a0) / (2 * b * b0)
+    from_nothing, to_nothing = a0 == 0, a == 0
+    to_a = torch.where(from_nothing, 1 / b, torch.where(to_nothing, 1 / b0, (1 / b + 1 / b0) / 2))
+    to_b = torch.where(from_nothing | to_nothing, 0, -(a + a0) / (2 * b * b0))
 
     def pullback(gradient: Tensor) -> tuple[Tensor, ...]:
         both = [(gradient * to_a).sum_to_size(a.shape), (gradient * to_b).sum_to_size(b.shape)]
@@ -259,7 +209,8 @@ def _derivative(pair: Pair, x: Tensor) -> Tensor:
     with torch.enable_grad():
         leaf = x.detach().requires_grad_()
         out = pair.now.replaced(pair.positions, [leaf]).run()
-        return torch.autograd.grad(out.sum(), leaf)[0]
+        (slope,) = torch.autograd.grad(out.sum(), leaf)
+    return torch.where(slope.isinf(), 0, slope)  # of a root at zero, where there is no difference to hand down
 
 
 def _along_one_dimension(call: Call) -> bool:
@@ -270,6 +221,9 @@ def _along_one_dimension(call: Call) -> bool:
 ELEMENTWISE = Multipliers(rescale)
 PRODUCT = Multipliers(midpoint, linear=lambda call: len(call.positions) == 1, fits=lambda _: True)
 QUOTIENT = Multipliers(quotient, linear=lambda call: call.positions == (0,), fits=lambda _: True)
+RANDOM = Multipliers(
+    rescale, fits=lambda call: len(call.positions) == 1 and not call.argument(3, "training", default=False)
+)
 POOL = Multipliers(max_pool)
 ALONG = Multipliers(maximum_along, fits=_along_one_dimension)
 
@@ -289,6 +243,7 @@ MULTIPLIERS: dict[str, Multipliers] = {
     "relu": Multipliers(rectifier),
     **dict.fromkeys(FUNCTIONS.split(), ELEMENTWISE),
     **dict.fromkeys(PRODUCTS.split(), PRODUCT),
+    "rrelu": RANDOM,
     "div": QUOTIENT,
     "softmax": Multipliers(softmax),
     "log_softmax": Multipliers(log_softmax),

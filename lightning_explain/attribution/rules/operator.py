@@ -115,13 +115,18 @@ class Call:
 
     @property
     def overwritten(self) -> Tensor | None:
-        """The tensor that the call writes to, if it works in place."""
-        target = self.kwargs.get("out")
-        if self._method_in_place or (inplace := _inplace_position(self.function)) is None:
-            target = self.argument(0, "input") if self._method_in_place else target
-        elif self.argument(inplace, "inplace", default=False):
+        """The first argument, if the call works in place and writes to it."""
+        inplace = _inplace_position(self.function)
+        if self._method_in_place or (inplace is not None and self.argument(inplace, "inplace", default=False)):
             target = self.argument(0, "input")
-        return target if isinstance(target, Tensor) else None
+            return target if isinstance(target, Tensor) else None
+        return None
+
+    @property
+    def buffers(self) -> tuple[Tensor, ...]:
+        """The tensors that the call fills, ``out=``; autograd refuses them where anything depends on the variable."""
+        out = self.kwargs.get("out")
+        return tuple(t for t in (out if isinstance(out, (tuple, list)) else (out,)) if isinstance(t, Tensor))
 
     @property
     def out_of_place(self) -> Call:

@@ -6,7 +6,6 @@ import warnings
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
 from typing import Any, TypeAlias
 
 import torch
@@ -15,10 +14,11 @@ from torch import Tensor, nn
 from lightning_explain.attribution.rules.affine import CONVOLUTIONS, TRANSPOSED, Affine, affine
 from lightning_explain.attribution.rules.composites import Composite
 from lightning_explain.attribution.rules.mode import OperatorMode
-from lightning_explain.attribution.rules.modules import Running
+from lightning_explain.attribution.rules.modules import Running, matches
 from lightning_explain.attribution.rules.operator import Call
 from lightning_explain.attribution.rules.pullback import pulled, scaled
 from lightning_explain.attribution.rules.relevance import Epsilon, Rule, away_from_zero, is_variable
+from lightning_explain.attribution.rules.sums import addmm
 
 Step: TypeAlias = Callable[["Relevance", Call], Any]
 """(mode, call) -> the operator's result, whose graph is the rule."""
@@ -94,7 +94,7 @@ class Relevance(OperatorMode[Step]):
         """
         at_variable = is_variable(op.x)
         for wanted, rule in self.layers:
-            if any(_matches(wanted, name, module) for name, module in self.stack[-1:]):
+            if any(matches(wanted, name, module) for name, module in self.stack[-1:]):
                 if rule.at_variable_only and not at_variable:
                     raise ValueError(
                         f"The rule {type(rule).__name__} is for a layer that reads the variable itself, and the"
@@ -185,6 +185,18 @@ def affine_step(mode: Relevance, call: Call) -> Any:  # noqa: ANN401
     return out
 
 
+def sum_and_product(mode: Relevance, call: Call) -> Any:  # noqa: ANN401
+    """A product of matrices with a bias as an affine operator; else a sum, of which a product is one part.
+
+    Returns:
+        Its output.
+    """
+    if affine(call) is not None:
+        return affine_step(mode, call)
+    with mode:
+        return addmm(*call.args, **call.kwargs)
+
+
 def halves(_: Relevance, call: Call) -> Any:  # noqa: ANN401
     """A product: half of the relevance to each factor that depends on the variable.
 
@@ -252,40 +264,34 @@ def batch_norm(mode: Relevance, call: Call) -> Any:  # noqa: ANN401
     if record is None or mean is None or call.argument(5, "training", default=False):
         return call.run()
     weight, bias = call.argument(3, "weight"), call.argument(4, "bias")
-    scale = torch.rsqrt(variance + call.argument(7, "eps", default=1e-5))
-    scale = scale if weight is None else scale * weight
+    scale = torch.rsqrt(variance + call.argument(7, "eps", default=1e-5)) * (1 if weight is None else weight)
     merged = record.op.followed_by(scale, -mean * scale if bias is None else bias - mean * scale)
     if merged is None:
         return call.run()
     raw = call.args[0] if record.raw is None else record.raw
-    return mode.distributed(
-        merged, record.rule, Call(call.name, call.function, (raw, *call.args[1:]), call.kwargs).run()
-    )
-
-
-def _matches(wanted: str | type[nn.Module], name: str, module: nn.Module) -> bool:
-    return fnmatchcase(name, wanted) if isinstance(wanted, str) else isinstance(module, wanted)
+    out = Call(call.name, call.function, (raw, *call.args[1:]), call.kwargs).run()
+    return mode.distributed(merged, record.rule, out)
 
 
 LAYERS = frozenset(("linear", "addmm", *CONVOLUTIONS, *TRANSPOSED))
 AFFINE = LAYERS | {"matmul", "mm"}
-PRODUCTS = "mul bmm einsum baddbmm addbmm bilinear addcmul mv dot inner outer tensordot"
+PRODUCTS = "mul bmm einsum bilinear mv dot inner outer tensordot"
 ACTIVATIONS = """
     relu6 hardtanh elu selu celu gelu silu mish sigmoid expit hardsigmoid hardswish tanh softplus logsigmoid softsign
     hardshrink softshrink threshold clamp clamp_min clamp_max exp exp2 expm1 log1p sqrt square pow erf sin atan abs
 """
 AS_THEY_ARE = """
-    relu leaky_relu prelu log_softmax logsumexp max amax min amin max_pool1d max_pool2d max_pool3d
+    relu leaky_relu prelu rrelu log_softmax logsumexp max amax min amin max_pool1d max_pool2d max_pool3d
     adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d
 """
 """Operators whose gradient is the rule: value times gradient is conserved, or goes to the winner."""
 
 STEPS: dict[str, Step] = {
     **dict.fromkeys(AFFINE, affine_step),
+    "addmm": sum_and_product,
     **dict.fromkeys(PRODUCTS.split(), halves),
     "div": to_first,
-    "rsqrt": constant,
-    "reciprocal": constant,
+    **dict.fromkeys(("rsqrt", "reciprocal"), constant),
     "batch_norm": batch_norm,
     "softmax": softmax,
     **dict.fromkeys(ACTIVATIONS.split(), activation),

@@ -59,10 +59,22 @@ def deconvolution(call: Call) -> Tensor:
     return pulled(value, lambda gradient: (gradient.clamp(min=0),), *call.active)
 
 
-RECTIFIERS = ("relu", "relu6", "hardtanh")
+def from_zero(step: Step) -> Step:
+    """A step for those hard tanhs that are rectifiers, whose least value is 0; the others keep their gradient.
 
-GUIDED: dict[str, Step] = dict.fromkeys(RECTIFIERS, guided)
+    Returns:
+        A step.
+    """
+    return lambda call: step(call) if call.argument(1, "min_val", -1.0) == 0 else call.run()
+
+
+RECTIFIERS = ("relu", "relu6")
+
+GUIDED: dict[str, Step] = {**dict.fromkeys(RECTIFIERS, guided), "hardtanh": from_zero(guided)}
 """Operator name -> step. ``GUIDED["my_relu"] = guided`` adds one."""
 
-DECONVOLUTION: dict[str, Step] = dict.fromkeys(RECTIFIERS, deconvolution)
+DECONVOLUTION: dict[str, Step] = {
+    **dict.fromkeys(RECTIFIERS, deconvolution),
+    "hardtanh": from_zero(deconvolution),
+}
 """Operator name -> step. ``DECONVOLUTION["my_relu"] = deconvolution`` adds one."""

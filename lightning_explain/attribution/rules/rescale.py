@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from lightning_explain.attribution.rules.mode import Kept, OperatorMode
-from lightning_explain.attribution.rules.multipliers import MULTIPLIERS, Multipliers, Pair
+from lightning_explain.attribution.rules.multipliers import MULTIPLIERS
 from lightning_explain.attribution.rules.operator import Call
+from lightning_explain.attribution.rules.pair import Multipliers, Pair
 from lightning_explain.attribution.rules.pullback import Pullback, pulled
 
 Forward: TypeAlias = Callable[[], Tensor]

@@ -241,11 +241,34 @@ def test_shap_of_several_inputs() -> None:
     assert all(leaf[1].abs().max() > 0 for leaf in found.point)
 
 
+@pytest.mark.parametrize("method", ["deep_lift", DeepLiftShap(torch.tensor([0.5, -1.0]))], ids=["one", "shap"])
+def test_samples_that_are_numbers(method: str | DeepLiftShap) -> None:
+    class Square(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return (x * x)[:, None]
+
+    found = explain(Square(), torch.tensor([1.0, 2.0, -3.0]), method, target=0)
+    expected = torch.tensor([1.0, 4.0, 9.0]) - (0 if method == "deep_lift" else 0.625)
+    torch.testing.assert_close(found.values, expected)
+
+
+def test_captum_is_not_complete_where_a_pooling_reads_an_activation() -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(2, 4, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(16, 3))
+    net, x = net.double(), pictures()
+    x0 = torch.full_like(x, 0.3)
+    _, delta = captum.DeepLift(net).attribute(x, x0, target=1, return_convergence_delta=True)
+    assert delta.abs().max() > 0.01
+    assert explain(net, x, "deep_lift", target=1, baseline=0.3).delta.abs().max() < 1e-14
+
+
 def test_what_is_refused() -> None:
     for method in (DeepLift, DeepLiftShap):
         with pytest.raises(ValueError, match="eps must be positive, got 0"):
             method(eps=0)
-    with pytest.raises(ValueError, match=r"shapes \[\(3, 2, 4\)\]; expected \(K, ...\) for each of input"):
+        with pytest.raises(ValueError, match="multipliers cannot be trained on: leave out create_graph=True"):
+            explain(model(CNN), pictures(), method(), target=1, create_graph=True)
+    with pytest.raises(ValueError, match=r"baselines of input have shape \(3, 2, 4\); expected \(K, 2, 4, 4\)"):
         explain(model(CNN), pictures(), DeepLiftShap(torch.zeros(3, 2, 4)), target=1)
 
 

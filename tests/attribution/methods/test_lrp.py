@@ -177,6 +177,16 @@ def test_rules_of_layers_by_name_by_type_and_in_order() -> None:
     assert hash(LRP(layers={"2": ZPlus()})) == hash(LRP(layers=(("2", ZPlus()),)))
 
 
+def test_what_is_refused() -> None:
+    net, x = nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 3)).double(), draw(3, 4)
+    with pytest.raises(ValueError, match=r"No layer 'encoder.\*'.* Known: 0, 1, 2\."):
+        explain(net, x, LRP(layers={"0": ZPlus(), "encoder.*": ZPlus()}), target=1)
+    with pytest.raises(ValueError, match=r"No layer of type 'Conv2d'.* Known: Linear, ReLU, Sequential\."):
+        explain(net, x, LRP(layers={nn.Conv2d: ZPlus()}), target=1)
+    with pytest.raises(ValueError, match="Relevances cannot be trained on: leave out create_graph=True"):
+        explain(net, x, LRP(), target=1, create_graph=True)
+
+
 def test_functional_layers_follow_the_module_that_runs_them() -> None:
     class Functional(nn.Module):
         def __init__(self) -> None:

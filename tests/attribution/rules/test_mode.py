@@ -77,6 +77,28 @@ def test_what_is_kept_survives_being_overwritten() -> None:
     assert after.tensor[1].tolist() == [0, 0]
 
 
+@pytest.mark.parametrize("method", ["deep_lift", "lrp", "guided_backprop", "deconvolution"])
+def test_buffers_are_filled(method: str) -> None:
+    class Buffered(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            two, buffer, index = x.new_full((2,), 2.0), x.new_full((2,), -7.0), torch.zeros((), dtype=torch.long)
+            torch.mul(two, 3.0, out=buffer)
+            y = (x * buffer).tanh()
+            other = torch.exp(two, out=x.new_full((2,), -7.0))
+            torch.clamp(other, max=1.5, out=other)
+            torch.max(two, 0, out=(two.new_empty(()), index))
+            torch.addmm(two[:, None] * 0, two[:, None], two[None], out=(square := x.new_zeros(2, 2)))
+            return (y * other) @ square
+
+    class Plain(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return ((x * 6).tanh() * 1.5) @ x.new_full((2, 2), 4.0)
+
+    found, expected = (explain(kind(), X / 9, method, target=1) for kind in (Buffered, Plain))
+    torch.testing.assert_close(found.outputs, expected.outputs)
+    torch.testing.assert_close(found.values, expected.values)
+
+
 @pytest.mark.parametrize("method", ["deep_lift", "lrp"])
 def test_an_unknown_operator_is_named_once(method: str) -> None:
     class Odd(nn.Module):

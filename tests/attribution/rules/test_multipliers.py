@@ -26,6 +26,7 @@ def shrunk(function: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
 ELEMENTWISE: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": F.relu,
     "relu6": lambda x: F.relu6(4 * x),
+    "rrelu": F.rrelu,
     "hardtanh": F.hardtanh,
     "leaky_relu": F.leaky_relu,
     "prelu": lambda x: F.prelu(x, torch.linspace(-0.5, 2, 4, dtype=torch.float64)),

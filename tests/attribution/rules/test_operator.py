@@ -53,7 +53,7 @@ def test_active_tensors_are_found_in_lists_and_replaced() -> None:
         (Tensor.mul_, (X, 2), {}, True),
         (Tensor.__setitem__, (X, 0, 1.0), {}, True),
         (torch.add, (X, X), {}, False),
-        (torch.add, (X + 1, X), {"out": X}, True),
+        (torch.add, (X + 1, X), {"out": X}, False),
     ],
 )
 def test_what_is_overwritten(function, args, kwargs, in_place) -> None:
@@ -61,6 +61,14 @@ def test_what_is_overwritten(function, args, kwargs, in_place) -> None:
     assert (written is X) == in_place
     if not in_place:
         assert written is None
+
+
+def test_what_is_filled() -> None:
+    index = torch.zeros(2, dtype=torch.long)
+    assert Call.of(torch.add, (X, X), {}).buffers == ()
+    (found,) = Call.of(torch.add, (X + 1, X), {"out": X}).buffers
+    assert found is X
+    assert len(Call.of(torch.max, (X, 0), {"out": (X[0], index)}).buffers) == 2
 
 
 @pytest.mark.parametrize(

@@ -42,11 +42,16 @@ def test_every_spelling_of_a_rectifier_follows_the_rule(spelling: str) -> None:
 def test_a_saturated_rectifier_is_closed() -> None:
     x = torch.tensor([-1.0, 7.0, 3.0, 6.5], dtype=torch.float64)
     assert pull(GUIDED, F.relu6, x).tolist() == [0, 0, 0, 0]
-    assert pull(GUIDED, lambda x: F.hardtanh(x, -5, 8), x).tolist() == [1, 0, 0, 4]
+    assert pull(GUIDED, lambda x: F.hardtanh(x, 0, 8), x).tolist() == [0, 0, 0, 4]
+    assert pull(DECONVOLUTION, nn.Hardtanh(0, 2), x).tolist() == [1, 0, 0, 4]
     assert pull(DECONVOLUTION, F.relu6, x).tolist() == [1, 0, 0, 4]
 
 
-@pytest.mark.parametrize("operator", [F.leaky_relu, F.gelu, F.silu, torch.tanh, F.elu, torch.erfinv])
+OTHERS = [F.leaky_relu, F.gelu, F.silu, torch.tanh, F.elu, torch.erfinv]
+SIGNED = [F.hardtanh, nn.Hardtanh(-0.2, 0.4), lambda x: F.hardtanh(x.clone(), min_val=-0.3, inplace=True)]
+
+
+@pytest.mark.parametrize("operator", OTHERS + SIGNED)
 def test_other_activations_keep_their_gradient(operator) -> None:
     x = X / 4
     leaf = x.clone().requires_grad_()
@@ -63,4 +68,4 @@ def test_a_user_adds_a_rule_in_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_both_methods_know_the_same_rectifiers() -> None:
-    assert set(GUIDED) == set(DECONVOLUTION) == set(RECTIFIERS)
+    assert set(GUIDED) == set(DECONVOLUTION) == {*RECTIFIERS, "hardtanh"}

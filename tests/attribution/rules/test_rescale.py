@@ -1,10 +1,13 @@
 """Two runs paired operator by operator."""
 
+import warnings
+
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
+from lightning_explain import explain
 from lightning_explain.attribution.rules.rescale import Rescale
 
 X = torch.tensor([[3.0, -2.0], [1.0, 5.0]], dtype=torch.float64)
@@ -85,3 +88,45 @@ def test_the_backward_pass_waits_for_the_baseline() -> None:
         out = torch.tanh(leaf)
     with pytest.raises(RuntimeError, match="before the model had run on the baseline"):
         torch.autograd.grad(out.sum(), leaf)
+
+
+def test_a_normalisation_of_nothing_says_nothing_of_the_norm() -> None:
+    class Normalised(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return F.normalize(x, dim=1).cumsum(dim=1)
+
+    x = torch.randn(4, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    x[3] = 0
+    found = explain(Normalised(), x, "deep_lift", target=3)
+    expected = F.normalize(x, dim=1) * (torch.arange(5) < 4)
+    torch.testing.assert_close(found.values, expected)
+    elsewhere = explain(Normalised(), x, "deep_lift", target=3, baseline=0.1)
+    assert elsewhere.values[0, 4].abs() > 1e-3  # the norm takes part
+    assert elsewhere.values.abs().max() < 10
+    assert elsewhere.delta.abs().max() < 1e-12
+
+
+def test_the_slope_of_a_leaky_rectifier_in_evaluation() -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(4, 6), nn.RReLU(), nn.Linear(6, 2)).double()
+    same = nn.Sequential(net[0], nn.LeakyReLU((1 / 8 + 1 / 3) / 2), net[2])
+    x = torch.randn(3, 4, dtype=torch.float64)
+    for method in ("deep_lift", "lrp"):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            found = explain(net, x, method, target=1, baseline=0.2).values
+        torch.testing.assert_close(found, explain(same, x, method, target=1, baseline=0.2).values)
+
+
+def test_packing_a_sequence_only_moves_numbers() -> None:
+    class Packed(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            packed = nn.utils.rnn.pack_padded_sequence(x, [3] * len(x), batch_first=True)
+            return nn.utils.rnn.pad_packed_sequence(packed, batch_first=True)[0].tanh().flatten(1)
+
+    x = torch.randn(3, 3, 2, dtype=torch.float64)
+    for method in ("deep_lift", "lrp"):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            found = explain(Packed(), x, method, target=1).values
+        torch.testing.assert_close(found[:, 0, 1], x[:, 0, 1].tanh())
