@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from lightning_explain.attribution.interception import Split, capturing, intercepted
-from lightning_explain.attribution.place import Input, Layer, explained_output, held
+from lightning_explain.attribution.model import output
+from lightning_explain.attribution.place import Input, Layer, explained, held
 from lightning_explain.inputs import Inputs, Point, leaves, take
 
 if TYPE_CHECKING:
@@ -53,18 +54,18 @@ class Layers:
         return tuple(str(layer).removeprefix("@") for layer in self.layers)
 
     def score(self, problem: Problem, z: Point, rows: Tensor) -> Tensor:  # noqa: D102
-        return self.score_beside(problem, z, rows, rows)
+        return explained(problem, self.outputs_beside(problem, z, rows), rows)
 
-    def score_beside(self, problem: Problem, z: Point, rows: Tensor, beside: Tensor) -> Tensor:
-        """As in :meth:`Layer.score_beside`.
+    def outputs_beside(self, problem: Problem, z: Point, beside: Tensor) -> Tensor:
+        """As in :meth:`Layer.outputs_beside`.
 
         Returns:
-            The explained number (m,).
+            Outputs (m, ...).
         """
         with ExitStack() as stack:
             for layer, given in zip(self.layers, z, strict=True):
                 stack.enter_context(intercepted(problem.model, layer, _given(given)))
-            return explained_output(problem, take(problem.inputs, beside), rows)
+            return output(problem.model, take(problem.inputs, beside), problem.forward, len(z[0]))
 
     def observe(self, problem: Problem, x: Point, rows: Tensor) -> tuple[Point, Tensor]:  # noqa: D102
         with self._captured(problem, len(rows), held) as found:

@@ -66,7 +66,8 @@ class Input:
         return tuple(names(problem.inputs)[i] for i in varied(problem.inputs))
 
     def score(self, problem: Problem, z: Point, rows: Tensor) -> Tensor:  # noqa: D102
-        return explained_output(problem, _replace(problem.inputs, z, rows), rows)
+        given = _replace(problem.inputs, z, rows)
+        return explained(problem, output(problem.model, given, problem.forward, len(rows)), rows)
 
     def observe(self, problem: Problem, x: Point, rows: Tensor) -> tuple[Point, Tensor]:  # noqa: D102
         z = tuple(map(differentiable, x))
@@ -109,24 +110,23 @@ class Layer:
         return (self.name,) if count == 1 else tuple(f"{self.name}[{i}]" for i in range(count))
 
     def score(self, problem: Problem, z: Point, rows: Tensor) -> Tensor:  # noqa: D102
-        return self.score_beside(problem, z, rows, rows)
+        return explained(problem, self.outputs_beside(problem, z, rows), rows)
 
-    def score_beside(self, problem: Problem, z: Point, rows: Tensor, beside: Tensor) -> Tensor:
-        """The score where what leads up to the variable, all of which ``z`` replaces, sees other samples.
+    def outputs_beside(self, problem: Problem, z: Point, beside: Tensor) -> Tensor:
+        """What the model gives where what leads up to the variable, all of which ``z`` replaces, sees other samples.
 
         Args:
             problem: The problem.
             z: The variable (m, ...).
-            rows: Whose targets are explained (m,).
             beside: The samples that the model is given, any number of them.
 
         Returns:
-            The explained number (m,).
+            Outputs (m, ...).
         """
         given = iter(z)
         # A clone, for a successor that works in place may not do so on a leaf of the graph.
         with intercepted(problem.model, self, lambda _: next(given).clone()):
-            return explained_output(problem, take(problem.inputs, beside), rows)
+            return output(problem.model, take(problem.inputs, beside), problem.forward, len(z[0]))
 
     def observe(self, problem: Problem, x: Point, rows: Tensor) -> tuple[Point, Tensor]:  # noqa: D102
         with capturing(problem, self, len(rows), held) as found:
@@ -257,11 +257,16 @@ def _replace(inputs: Inputs, z: Point, rows: Tensor) -> Inputs:
     return rebuild(inputs, point)
 
 
-def explained_output(problem: Problem, inputs: Inputs, rows: Tensor) -> Tensor:
-    """Run the model and read what is explained.
+def explained(problem: Problem, outputs: Tensor, rows: Tensor) -> Tensor:
+    """Read what is explained from what the model gave.
+
+    Args:
+        problem: The problem.
+        outputs: The model's outputs (m, ...).
+        rows: Whose targets are explained (m,).
 
     Returns:
         One number for each of ``rows``, (m,).
     """
     target = None if problem.target is None else problem.target.index_select(0, rows)
-    return select(output(problem.model, inputs, problem.forward, len(rows)), target, problem.readout)
+    return select(outputs, target, problem.readout)

@@ -48,7 +48,8 @@ class Problem:
         feature_mask: Which elements of the variable are perturbed as one (see
             :func:`~lightning_explain.feature_mask.match`); None: those of a position, whatever its channel.
         create_graph: Whether results depend differentiably on the parameters and the inputs.
-        tails: At which places the part of the model that lies behind them can be run alone, once it was tried.
+        tails: At which places the part of the model that lies behind them can be run alone, once it was tried: for
+            these samples and no others.
     """
 
     model: nn.Module
@@ -155,10 +156,11 @@ class Problem:
             baseline=take(self.baseline, rows),
             target=None if self.target is None else self.target.index_select(0, rows),
             feature_mask=None if self.feature_mask is None else select_mask(self.feature_mask, rows, self.samples),
+            tails={},
         )
         known = vars(self)
         chosen.__dict__.update({name: _pick(known[name], rows) for name in ("z", "z0", "slope") if name in known})
-        chosen.__dict__.update({name: known[name][rows] for name in ("value", "baseline_value") if name in known})
+        chosen.__dict__.update({name: known[name][rows] for name in ("outputs", "value", "baseline_value") if name in known})
         return chosen
 
     def at(self, place: Place, target: Tensor | EllipsisType | None = ...) -> Problem:
@@ -203,7 +205,7 @@ class Problem:
         Returns:
             A problem with as many samples.
         """
-        return replace(self, inputs=inputs)
+        return replace(self, inputs=inputs, tails={})
 
     def values(self, copies: int, points: Points) -> Tensor:
         """The score of ``copies`` points for each sample.
