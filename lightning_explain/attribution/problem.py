@@ -120,7 +120,7 @@ class Problem:
     @cached_property
     def value(self) -> Tensor:
         """The score at the inputs, (n,)."""
-        if not isinstance(self.place, Neuron):
+        if not isinstance(self.place, Neuron) and not self.create_graph:  # the outputs are without a graph
             score = select(self.outputs, self.target, self.readout)
             return score.to(accumulator(score))
         return self.values(1, lambda rows, _: _pick(self.z, rows))[:, 0]
@@ -254,6 +254,18 @@ class Problem:
     def remember(self, **known: Point | Tensor) -> None:
         """Take what is known (``z``, its ``slope``, the gradient there, ``outputs``): it is not computed again."""
         self.__dict__.update(known)
+
+    def refuse_graph(self, what: str) -> None:
+        """Check that nobody is to train on attributions that do not have the right gradient.
+
+        Args:
+            what: What is computed, to begin a message with.
+
+        Raises:
+            ValueError: If they are to be trained on.
+        """
+        if self.create_graph:
+            raise ValueError(f"{what} cannot be trained on: leave out create_graph=True.")
 
     def score(self, z: Point, rows: Tensor) -> Tensor:
         """The explained number, with its graph, in one pass of the model; methods ask for means or values instead.

@@ -119,6 +119,7 @@ class _Lift:
     multiply: bool
 
     def mean(self, count: int, references: Points) -> Point:
+        self.problem.refuse_graph("DeepLift")
         problem, mode = self.problem, Rescale(self.eps)
         spans = torch.zeros(count, problem.samples, dtype=torch.float64, device=problem.z[0].device)
 

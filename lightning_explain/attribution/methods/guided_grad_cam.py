@@ -46,6 +46,7 @@ class GuidedGradCAM(Method):
         return False
 
     def __call__(self, problem: Problem) -> Point:  # noqa: D102
+        problem.refuse_graph("Guided Grad-CAM")
         layer = Layer(self.layer or last_convolution(problem))
         origin = problem if isinstance(problem.place, Neuron) else replace(problem, place=Input())
         mode = Rectified(self.name, GUIDED)

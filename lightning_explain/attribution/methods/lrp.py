@@ -56,7 +56,16 @@ class LRP(Method):
         pairs = self.layers.items() if isinstance(self.layers, Mapping) else self.layers
         object.__setattr__(self, "layers", tuple(pairs))
 
-    def __call__(self, problem: Problem) -> Point:  # noqa: D102
+    def __call__(self, problem: Problem) -> Point:
+        """Compute attributions.
+
+        Returns:
+            Tensors like ``problem.z``, detached.
+
+        Raises:
+            ValueError: If they are to be trained on: the rules are no derivatives that could be differentiated.
+        """
+        problem.refuse_graph("Relevance")
         with running(problem.model) as stack:
             rules = composite(self.composite)
             mode = Relevance(rules, tuple(self.layers), stack, through_softmax=self.through_softmax)  # type: ignore[arg-type]
