@@ -145,10 +145,19 @@ def _require_reached(layer: Layer, runs: int) -> None:
 
 
 def _batch_dims(module: nn.Module, of: Side) -> Iterator[int]:
-    first = 0 if getattr(module, "batch_first", True) else 1
+    first = 0 if _is_batch_first(module) else 1
     if isinstance(module, nn.RNNBase):
         return chain([first], repeat(1))  # then the states, (layers, n, ...)
     return repeat(first) if of == "input" else chain([first], repeat(0))  # then attention weights, (n, ...)
+
+
+def _is_batch_first(module: nn.Module) -> bool:
+    # Encoders and decoders do not say so themselves: their attention does.
+    if isinstance(module, (nn.TransformerEncoder, nn.TransformerDecoder)):
+        return _is_batch_first(module.layers[0])
+    if isinstance(module, (nn.TransformerEncoderLayer, nn.TransformerDecoderLayer)):
+        module = module.self_attn
+    return bool(getattr(module, "batch_first", True))
 
 
 def _batch_first(tensor: Tensor, batch_dim: int, change: Callable[[Tensor], Tensor]) -> Tensor:
