@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 import torch
@@ -151,7 +151,7 @@ class Neuron:
     """
 
     name: str
-    index: Index
+    index: Index = field(hash=False)  # slices have no hash before Python 3.12
     of: Side = "output"
     channel_dim: int | None = 1
     call: int = 0
