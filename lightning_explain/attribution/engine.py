@@ -46,6 +46,11 @@ class Explainer:
         """Whether the result is a map of a layer, upsampled to the input."""
         return self.method.coarse and isinstance(self.place, Layer)
 
+    @property
+    def needs_target(self) -> bool:
+        """Whether an output is explained; otherwise a neuron is."""
+        return self.method.through or not isinstance(self.place, Neuron)
+
     def __call__(self, problem: Problem) -> Attribution:
         """Explain the samples of ``problem``, at this explainer's place.
 
@@ -150,8 +155,8 @@ def explain(  # noqa: PLR0913  (the whole question in one call)
         problem = problem.at(chosen.place).masked(feature_mask)
         if feature_mask is not None:
             problem.features  # noqa: B018  (a mask that does not fit is refused, also where it plays no part)
-        if isinstance(chosen.place, Neuron):
-            return chosen.explained(with_target(problem, target, label) if chosen.method.through else problem)
+        if not chosen.needs_target:
+            return chosen.explained(problem)
         if chosen.method.one_pass and not create_graph:
             return chosen.explained(resolved_on_the_way(problem, target, label))
         return chosen.explained(with_target(problem, target, label))

@@ -160,7 +160,9 @@ class Problem:
         )
         known = vars(self)
         chosen.__dict__.update({name: _pick(known[name], rows) for name in ("z", "z0", "slope") if name in known})
-        chosen.__dict__.update({name: known[name][rows] for name in ("outputs", "value", "baseline_value") if name in known})
+        chosen.__dict__.update({
+            name: known[name][rows] for name in ("outputs", "value", "baseline_value") if name in known
+        })
         return chosen
 
     def at(self, place: Place, target: Tensor | EllipsisType | None = ...) -> Problem:

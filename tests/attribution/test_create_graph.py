@@ -125,7 +125,8 @@ def test_parameters_are_reached_everywhere(method: Method, layer: str | None) ->
 
 @pytest.mark.parametrize("place", [Input(), Layer("hidden"), Neuron("hidden", 2)], ids=str)
 @pytest.mark.parametrize(
-    "name", ["occlusion", "feature_ablation", "feature_permutation", "shapley_values", "shapley_sampling", "kernel_shap"]
+    "name",
+    ["occlusion", "feature_ablation", "feature_permutation", "shapley_values", "shapley_sampling", "kernel_shap"],
 )
 def test_what_is_made_of_scores_has_the_gradient_of_finite_differences(name: str, place: object) -> None:
     model = mlp()
