@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from itertools import chain
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lightning_explain.attribution.attribution import Attribution
@@ -19,6 +18,7 @@ from lightning_explain.attribution.model import Forward, call
 from lightning_explain.attribution.passes import resolved_on_the_way, with_target
 from lightning_explain.attribution.place import Input, Layer, Neuron, Place
 from lightning_explain.attribution.problem import Problem
+from lightning_explain.attribution.upsampling import upsampled
 from lightning_explain.baseline import Baseline, resolve
 from lightning_explain.inputs import Inputs, Point, batch_size, leaves, rebuild, require_finite
 from lightning_explain.probe import Target
@@ -256,8 +256,7 @@ def _upsampled(attribution: Attribution, problem: Problem) -> Attribution:
         return attribution
     point = tuple(torch.zeros_like(leaf[:, :1] if leaf.ndim > 2 else leaf) for leaf in inputs)
     chosen = fitting[0]
-    mode = {3: "linear", 4: "bilinear", 5: "trilinear"}[coarse.ndim]
-    finer = F.interpolate(coarse, size=inputs[chosen].shape[2:], mode=mode, align_corners=False)
+    finer = upsampled(coarse, inputs[chosen].shape[2:])
     return replace(
         attribution,
         point=(*point[:chosen], finer, *point[chosen + 1 :]),

@@ -15,7 +15,7 @@ from lightning_explain.registry import unknown
 
 if TYPE_CHECKING:
     from lightning_explain.attribution.place import Layer, Side
-    from lightning_explain.attribution.problem import Problem
+    from lightning_explain.attribution.question import Question
 
 Split: TypeAlias = Callable[[Tensor], tuple[Tensor, Tensor]]
 """A tensor -> what is kept of it, and what the model goes on with."""
@@ -49,7 +49,7 @@ def find_layer(model: nn.Module, name: str) -> nn.Module:
     return layers[name]
 
 
-def captured(problem: Problem, layer: Layer, inputs: Inputs) -> Point:
+def captured(problem: Question, layer: Layer, inputs: Inputs) -> Point:
     """Run the model and keep what goes through a layer.
 
     Returns:
@@ -64,7 +64,7 @@ def captured(problem: Problem, layer: Layer, inputs: Inputs) -> Point:
 
 
 @contextmanager
-def capturing(problem: Problem, layer: Layer, rows: int, split: Split) -> Iterator[list[Tensor]]:
+def capturing(problem: Question, layer: Layer, rows: int, split: Split) -> Iterator[list[Tensor]]:
     """Keep what goes through a layer in a forward pass of ``rows`` samples.
 
     Args:

@@ -13,7 +13,7 @@ from lightning_explain.attribution.model import output
 from lightning_explain.attribution.place import Input, explained
 from lightning_explain.attribution.problem import Problem
 from lightning_explain.attribution.target import resolve_target, select
-from lightning_explain.inputs import Inputs, Point, leaves
+from lightning_explain.inputs import Inputs, Point, leaves, pick
 from lightning_explain.probe import Target
 
 
@@ -86,7 +86,7 @@ def _pass(problem: Problem, rows: Tensor) -> tuple[Point, Tensor]:
         results.append(problem.forward(model, inputs))
         return results[-1]
 
-    x = tuple(leaf.index_select(0, rows) for leaf in Input().variable(problem, problem.inputs))
+    x = pick(Input().variable(problem, problem.inputs), rows)
     with torch.enable_grad():
         z, _ = problem.place.observe(replace(problem, forward=kept, target=None, readout="first"), x, rows)
     return z, output(problem.model, problem.inputs, lambda *_: results[-1], len(rows))

@@ -13,7 +13,7 @@ from lightning_explain.attribution.place import Place, explained
 from lightning_explain.inputs import Inputs, Point, leaves, pick
 
 if TYPE_CHECKING:
-    from lightning_explain.attribution.problem import Problem
+    from lightning_explain.attribution.question import Question
 
 BESIDE = 2
 """Samples that the model is given when their activations are replaced anyway. Two, for one would be broadcast."""
@@ -38,7 +38,7 @@ UNFIT = (RuntimeError, ValueError, TypeError, IndexError, KeyError, AssertionErr
 class Replaced(Place, Protocol):
     """A place in the middle of the model."""
 
-    def outputs_beside(self, problem: Problem, z: Point, beside: Tensor) -> Tensor:
+    def outputs_beside(self, problem: Question, z: Point, beside: Tensor) -> Tensor:
         """The model's outputs where what leads up to the variable, all of which ``z`` replaces, sees other samples."""
 
 
@@ -58,16 +58,16 @@ class Tail:
     def channel_dim(self) -> int | None:  # noqa: D102
         return self.place.channel_dim
 
-    def variable(self, problem: Problem, inputs: Inputs) -> Point:  # noqa: D102
+    def variable(self, problem: Question, inputs: Inputs) -> Point:  # noqa: D102
         return self.place.variable(problem, inputs)
 
-    def names(self, problem: Problem) -> tuple[str, ...]:  # noqa: D102
+    def names(self, problem: Question) -> tuple[str, ...]:  # noqa: D102
         return self.place.names(problem)
 
-    def score(self, problem: Problem, z: Point, rows: Tensor) -> Tensor:  # noqa: D102
+    def score(self, problem: Question, z: Point, rows: Tensor) -> Tensor:  # noqa: D102
         return explained(problem, self.outputs(problem, z), rows)
 
-    def outputs(self, problem: Problem, z: Point) -> Tensor:
+    def outputs(self, problem: Question, z: Point) -> Tensor:
         """What the model gives where the variable is ``z``.
 
         Returns:
@@ -76,11 +76,11 @@ class Tail:
         beside = torch.arange(BESIDE, device=z[0].device) % problem.samples
         return self.place.outputs_beside(problem, z, beside)
 
-    def observe(self, problem: Problem, x: Point, rows: Tensor) -> tuple[Point, Tensor]:  # noqa: D102
+    def observe(self, problem: Question, x: Point, rows: Tensor) -> tuple[Point, Tensor]:  # noqa: D102
         return self.place.observe(problem, x, rows)
 
 
-def shortened(problem: Problem, copies: int) -> Place:
+def shortened(problem: Question, copies: int) -> Place:
     """The place at which the score of ``copies`` points for each sample is cheapest.
 
     Returns:
@@ -97,7 +97,7 @@ def shortened(problem: Problem, copies: int) -> Place:
     return Tail(place) if problem.tails[place] else place
 
 
-def _fits(problem: Problem, place: Replaced) -> bool:
+def _fits(problem: Question, place: Replaced) -> bool:
     # From the end, so that these are not the samples that the layers before the place see.
     rows = problem.samples - 1 - torch.arange(PROBED, device=leaves(problem.inputs)[0].device) % problem.samples
     z = pick(problem.z, rows)
@@ -110,7 +110,7 @@ def _fits(problem: Problem, place: Replaced) -> bool:
     return _equal(tail, whole, _largest(whole) * 16 * torch.finfo(accumulator(whole)).eps)  # the same kernels
 
 
-def _same_everywhere(problem: Problem, place: Replaced) -> bool:
+def _same_everywhere(problem: Question, place: Replaced) -> bool:
     # A model that looks at its inputs (is anything padded? how long is the longest?) may do so for some samples alone.
     known, equal = problem.outputs, list[bool]()
     epsilon = torch.finfo(known.dtype).eps if known.is_floating_point() else 0.0

@@ -113,7 +113,7 @@ def test_the_prefix_of_a_residual_net_sees_two_rows_for_a_chunk(
     assert torch.equal(found, expected)
     rows = 40 * SAMPLES if isinstance(method, IntegratedGradients) else 25 * SAMPLES
     assert sum(head) >= rows
-    # Variable and baseline, value and baseline value, outputs: once each. Then the trial, the check, and two for each chunk.
+    # Variable and baseline, value and baseline value, outputs: once each. Trial, check, and two for each chunk.
     assert sum(stem) <= 6 * SAMPLES + 5 + 2 + 2 + 2 * (rows // 30)
 
 
