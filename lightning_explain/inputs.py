@@ -82,7 +82,16 @@ def take(inputs: Inputs, rows: Tensor) -> Inputs:
     Returns:
         Inputs of the same structure, with ``len(rows)`` samples.
     """
-    return rebuild(inputs, tuple(leaf.index_select(0, rows) for leaf in leaves(inputs)))
+    return rebuild(inputs, pick(leaves(inputs), rows))
+
+
+def pick(point: Point, rows: Tensor) -> Point:
+    """The rows ``rows`` of every tensor.
+
+    Returns:
+        Tensors (len(rows), ...).
+    """
+    return tuple(leaf.index_select(0, rows) for leaf in point)
 
 
 def is_continuous(tensor: Tensor) -> bool:

@@ -11,6 +11,7 @@ from lightning_explain.inputs import (
     is_continuous,
     leaves,
     names,
+    pick,
     rebuild,
     require_finite,
     take,
@@ -107,3 +108,9 @@ def test_a_column_scales_rows(dims: list[int], rows: int) -> None:
     scaled: Tensor = column(factors, tensor) * tensor
     assert scaled.shape == tensor.shape
     assert all((scaled[i] == i).all() for i in range(rows))
+
+
+def test_rows_of_every_tensor_are_picked_and_may_repeat() -> None:
+    first, second = pick((torch.arange(6).view(3, 2), torch.arange(3)), torch.tensor([2, 0, 2]))
+    assert first.tolist() == [[4, 5], [0, 1], [4, 5]]
+    assert second.tolist() == [2, 0, 2]

@@ -14,7 +14,7 @@ from lightning_explain.attribution.derivative import accumulator
 from lightning_explain.attribution.interception import intercepted
 from lightning_explain.attribution.place import Layer, differentiable
 from lightning_explain.attribution.problem import Problem
-from lightning_explain.inputs import Point
+from lightning_explain.inputs import Point, pick
 
 SOFTMAX = (F.softmax, torch.softmax, Tensor.softmax)
 LOWEST = -1e9
@@ -113,7 +113,7 @@ def attended(problem: Problem, rows: Tensor, *, sloped: bool) -> tuple[Point, Po
     Raises:
         ValueError: If there is no attention, or not the same tokens attend all the time.
     """
-    z = tuple(leaf.index_select(0, rows) for leaf in problem.z)
+    z = pick(problem.z, rows)
     with ExitStack() as stack:
         stack.enter_context(torch.set_grad_enabled(sloped or problem.create_graph))
         seen = Attentions(len(rows))

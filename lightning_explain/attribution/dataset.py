@@ -14,9 +14,10 @@ from lightning_explain.attribution.budget import RowBudget
 from lightning_explain.attribution.engine import pose
 from lightning_explain.attribution.guard import borrowed
 from lightning_explain.attribution.model import Forward, call, output
+from lightning_explain.attribution.place import replaced
 from lightning_explain.attribution.problem import Problem
 from lightning_explain.baseline import Baseline
-from lightning_explain.inputs import Inputs, Point, leaves, rebuild, varied
+from lightning_explain.inputs import Inputs, Point, leaves, pick
 from lightning_explain.sampling import batches
 
 
@@ -140,7 +141,7 @@ def _measure(problem: Problem, label: Tensor, ablated: Tensor | None, metrics: l
         rows, copies = index % n, index // n
         z = _without(problem, rows, None if ablated is None else ablated[copies])
         with torch.no_grad():
-            outputs = output(problem.model, _replaced(problem.inputs, z, rows), problem.forward)
+            outputs = output(problem.model, replaced(problem.inputs, z, rows), problem.forward)
         for number in range(chunk.start // n, (chunk.stop - 1) // n + 1):
             part = slice(max(number * n - chunk.start, 0), (number + 1) * n - chunk.start)
             metrics[number].update(outputs[part], label.index_select(0, rows[part]))
@@ -150,15 +151,9 @@ def _measure(problem: Problem, label: Tensor, ablated: Tensor | None, metrics: l
 
 def _without(problem: Problem, rows: Tensor, feature: Tensor | None) -> Point:
     if feature is None:
-        return tuple(leaf.index_select(0, rows) for leaf in problem.z)
+        return pick(problem.z, rows)
     present = torch.ones(len(rows), problem.features.count, dtype=torch.bool, device=rows.device)
     return problem.features.mixed(present.scatter_(1, feature[:, None], value=False), rows, problem.z, problem.z0)
-
-
-def _replaced(inputs: Inputs, z: Point, rows: Tensor) -> Inputs:
-    given = dict(zip(varied(inputs), z, strict=True))
-    held = leaves(inputs)
-    return rebuild(inputs, tuple(given[i] if i in given else held[i].index_select(0, rows) for i in range(len(held))))
 
 
 def _numbers(metric: Metric) -> Tensor:

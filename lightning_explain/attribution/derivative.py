@@ -10,10 +10,10 @@ from torch import Tensor
 from lightning_explain.inputs import Point
 
 if TYPE_CHECKING:
-    from lightning_explain.attribution.problem import Problem
+    from lightning_explain.attribution.question import Question
 
 
-def derivative(problem: Problem, score: Tensor, z: Point, *, again: bool = False) -> Point:
+def derivative(problem: Question, score: Tensor, z: Point, *, again: bool = False) -> Point:
     """The gradient of scores with respect to the variable: a sample's score depends on its own row alone.
 
     Args:

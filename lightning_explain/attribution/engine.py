@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from itertools import chain
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lightning_explain.attribution.attribution import Attribution
@@ -19,6 +18,7 @@ from lightning_explain.attribution.model import Forward, call
 from lightning_explain.attribution.passes import resolved_on_the_way, with_target
 from lightning_explain.attribution.place import Input, Layer, Neuron, Place
 from lightning_explain.attribution.problem import Problem
+from lightning_explain.attribution.upsampling import upsampled
 from lightning_explain.baseline import Baseline, resolve
 from lightning_explain.inputs import Inputs, Point, batch_size, leaves, rebuild, require_finite
 from lightning_explain.probe import Target
@@ -45,6 +45,11 @@ class Explainer:
     def coarse(self) -> bool:
         """Whether the result is a map of a layer, upsampled to the input."""
         return self.method.coarse and isinstance(self.place, Layer)
+
+    @property
+    def needs_target(self) -> bool:
+        """Whether an output is explained; otherwise a neuron is."""
+        return self.method.through or not isinstance(self.place, Neuron)
 
     def __call__(self, problem: Problem) -> Attribution:
         """Explain the samples of ``problem``, at this explainer's place.
@@ -150,8 +155,8 @@ def explain(  # noqa: PLR0913  (the whole question in one call)
         problem = problem.at(chosen.place).masked(feature_mask)
         if feature_mask is not None:
             problem.features  # noqa: B018  (a mask that does not fit is refused, also where it plays no part)
-        if isinstance(chosen.place, Neuron):
-            return chosen.explained(with_target(problem, target, label) if chosen.method.through else problem)
+        if not chosen.needs_target:
+            return chosen.explained(problem)
         if chosen.method.one_pass and not create_graph:
             return chosen.explained(resolved_on_the_way(problem, target, label))
         return chosen.explained(with_target(problem, target, label))
@@ -251,8 +256,7 @@ def _upsampled(attribution: Attribution, problem: Problem) -> Attribution:
         return attribution
     point = tuple(torch.zeros_like(leaf[:, :1] if leaf.ndim > 2 else leaf) for leaf in inputs)
     chosen = fitting[0]
-    mode = {3: "linear", 4: "bilinear", 5: "trilinear"}[coarse.ndim]
-    finer = F.interpolate(coarse, size=inputs[chosen].shape[2:], mode=mode, align_corners=False)
+    finer = upsampled(coarse, inputs[chosen].shape[2:])
     return replace(
         attribution,
         point=(*point[:chosen], finer, *point[chosen + 1 :]),

@@ -11,7 +11,7 @@ from torch import Tensor
 from lightning_explain.attribution.features import channel_axis
 from lightning_explain.attribution.imputation import impute
 from lightning_explain.baseline import BASELINES
-from lightning_explain.inputs import Point, column, is_continuous
+from lightning_explain.inputs import Point, column, is_continuous, pick
 from lightning_explain.randomness import stream
 from lightning_explain.registry import unknown
 
@@ -47,13 +47,13 @@ def fill(name: str) -> Fill:
 
 
 def _baseline(problem: Problem, rows: Tensor, copies: Tensor, removed: Point, seed: int = 0) -> Point:
-    return tuple(leaf[rows] for leaf in problem.z0)
+    return pick(problem.z0, rows)
 
 
 def _named(name: str) -> Fill:
     def of_the_variable(problem: Problem, rows: Tensor, copies: Tensor, removed: Point, seed: int = 0) -> Point:
         made = problem.remembered(("fill", name), lambda: tuple(map(BASELINES[name], problem.z)))
-        return tuple(leaf[rows] for leaf in made)
+        return pick(made, rows)
 
     return of_the_variable
 

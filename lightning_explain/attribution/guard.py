@@ -35,9 +35,17 @@ def borrowed(model: nn.Module, seed: int = 0, *, frozen: bool = True) -> Iterato
         None.
 
     Raises:
+        TypeError: If ``model`` is no module.
         RuntimeError: If the model's forward pass writes to a parameter.
     """
+    if not isinstance(model, nn.Module):
+        raise TypeError(
+            f"A model is a torch.nn.Module, got {type(model).__name__}; wrap it in a Module whose forward calls it."
+        )
     with contextlib.ExitStack() as stack:
+        # With a graph and without one, encoders are to run the same code: without one they drop what is padded.
+        stack.callback(torch.backends.mha.set_fastpath_enabled, torch.backends.mha.get_fastpath_enabled())
+        torch.backends.mha.set_fastpath_enabled(False)
         stack.enter_context(isolated(seed, {parameter.device for parameter in model.parameters()}))
         stack.enter_context(torch.inference_mode(mode=False))
         stack.enter_context(torch.enable_grad())

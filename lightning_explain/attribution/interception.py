@@ -15,7 +15,7 @@ from lightning_explain.registry import unknown
 
 if TYPE_CHECKING:
     from lightning_explain.attribution.place import Layer, Side
-    from lightning_explain.attribution.problem import Problem
+    from lightning_explain.attribution.question import Question
 
 Split: TypeAlias = Callable[[Tensor], tuple[Tensor, Tensor]]
 """A tensor -> what is kept of it, and what the model goes on with."""
@@ -49,7 +49,7 @@ def find_layer(model: nn.Module, name: str) -> nn.Module:
     return layers[name]
 
 
-def captured(problem: Problem, layer: Layer, inputs: Inputs) -> Point:
+def captured(problem: Question, layer: Layer, inputs: Inputs) -> Point:
     """Run the model and keep what goes through a layer.
 
     Returns:
@@ -64,7 +64,7 @@ def captured(problem: Problem, layer: Layer, inputs: Inputs) -> Point:
 
 
 @contextmanager
-def capturing(problem: Problem, layer: Layer, rows: int, split: Split) -> Iterator[list[Tensor]]:
+def capturing(problem: Question, layer: Layer, rows: int, split: Split) -> Iterator[list[Tensor]]:
     """Keep what goes through a layer in a forward pass of ``rows`` samples.
 
     Args:
@@ -145,10 +145,19 @@ def _require_reached(layer: Layer, runs: int) -> None:
 
 
 def _batch_dims(module: nn.Module, of: Side) -> Iterator[int]:
-    first = 0 if getattr(module, "batch_first", True) else 1
+    first = 0 if _is_batch_first(module) else 1
     if isinstance(module, nn.RNNBase):
         return chain([first], repeat(1))  # then the states, (layers, n, ...)
     return repeat(first) if of == "input" else chain([first], repeat(0))  # then attention weights, (n, ...)
+
+
+def _is_batch_first(module: nn.Module) -> bool:
+    # Encoders and decoders do not say so themselves: their attention does.
+    if isinstance(module, (nn.TransformerEncoder, nn.TransformerDecoder)):
+        return _is_batch_first(module.layers[0])
+    if isinstance(module, (nn.TransformerEncoderLayer, nn.TransformerDecoderLayer)):
+        module = module.self_attn
+    return bool(getattr(module, "batch_first", True))
 
 
 def _batch_first(tensor: Tensor, batch_dim: int, change: Callable[[Tensor], Tensor]) -> Tensor:

@@ -11,11 +11,12 @@ import torch
 from torch import Tensor
 
 from lightning_explain.attribution.interception import Split, capturing, intercepted
-from lightning_explain.attribution.place import Input, Layer, explained_output, held
+from lightning_explain.attribution.model import output
+from lightning_explain.attribution.place import Input, Layer, explained, held
 from lightning_explain.inputs import Inputs, Point, leaves, take
 
 if TYPE_CHECKING:
-    from lightning_explain.attribution.problem import Problem
+    from lightning_explain.attribution.question import Question
 
 
 @dataclass(frozen=True)
@@ -42,37 +43,37 @@ class Layers:
     def channel_dim(self) -> int | None:  # noqa: D102
         return self.layers[0].channel_dim
 
-    def variable(self, problem: Problem, inputs: Inputs) -> Point:  # noqa: D102
+    def variable(self, problem: Question, inputs: Inputs) -> Point:  # noqa: D102
         rows = leaves(inputs)[0].shape[0]
         with torch.set_grad_enabled(problem.create_graph):
             with self._captured(problem, rows, _kept) as found:
                 problem.forward(problem.model, inputs)
             return self._point(found)
 
-    def names(self, problem: Problem) -> tuple[str, ...]:  # noqa: D102
+    def names(self, problem: Question) -> tuple[str, ...]:  # noqa: D102
         return tuple(str(layer).removeprefix("@") for layer in self.layers)
 
-    def score(self, problem: Problem, z: Point, rows: Tensor) -> Tensor:  # noqa: D102
-        return self.score_beside(problem, z, rows, rows)
+    def score(self, problem: Question, z: Point, rows: Tensor) -> Tensor:  # noqa: D102
+        return explained(problem, self.outputs_beside(problem, z, rows), rows)
 
-    def score_beside(self, problem: Problem, z: Point, rows: Tensor, beside: Tensor) -> Tensor:
-        """As in :meth:`Layer.score_beside`.
+    def outputs_beside(self, problem: Question, z: Point, beside: Tensor) -> Tensor:
+        """As in :meth:`Layer.outputs_beside`.
 
         Returns:
-            The explained number (m,).
+            Outputs (m, ...).
         """
         with ExitStack() as stack:
             for layer, given in zip(self.layers, z, strict=True):
                 stack.enter_context(intercepted(problem.model, layer, _given(given)))
-            return explained_output(problem, take(problem.inputs, beside), rows)
+            return output(problem.model, take(problem.inputs, beside), problem.forward, len(z[0]))
 
-    def observe(self, problem: Problem, x: Point, rows: Tensor) -> tuple[Point, Tensor]:  # noqa: D102
+    def observe(self, problem: Question, x: Point, rows: Tensor) -> tuple[Point, Tensor]:  # noqa: D102
         with self._captured(problem, len(rows), held) as found:
             score = Input().score(problem, x, rows)
         return self._point(found), score
 
     @contextmanager
-    def _captured(self, problem: Problem, rows: int, split: Split) -> Iterator[list[list[Tensor]]]:
+    def _captured(self, problem: Question, rows: int, split: Split) -> Iterator[list[list[Tensor]]]:
         with ExitStack() as stack:
             yield [stack.enter_context(capturing(problem, layer, rows, split)) for layer in self.layers]
 

@@ -66,7 +66,7 @@ def mean_gradient_within(problem: Problem, tolerance: float, most: int) -> Point
 def _gap(problem: Problem, mean: Point) -> Tensor:
     # The convergence delta's size as a share of the span, (n,).
     products = map(torch.mul, problem.difference, mean)
-    total = torch.stack([leaf.detach().double().flatten(1).sum(dim=1) for leaf in products]).sum(dim=0)
+    total = torch.stack([leaf.detach().double().reshape(len(leaf), -1).sum(dim=1) for leaf in products]).sum(dim=0)
     span = (problem.value.double() - problem.baseline_value.double()).detach()
     return (total - span).abs() / span.abs()
 

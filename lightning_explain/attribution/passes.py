@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 from lightning_explain.attribution.derivative import derivative
 from lightning_explain.attribution.model import output
-from lightning_explain.attribution.place import Input
+from lightning_explain.attribution.place import Input, explained
 from lightning_explain.attribution.problem import Problem
 from lightning_explain.attribution.target import resolve_target, select
-from lightning_explain.inputs import Inputs, Point, leaves
+from lightning_explain.inputs import Inputs, Point, leaves, pick
 from lightning_explain.probe import Target
 
 
@@ -86,7 +86,7 @@ def _pass(problem: Problem, rows: Tensor) -> tuple[Point, Tensor]:
         results.append(problem.forward(model, inputs))
         return results[-1]
 
-    x = tuple(leaf.index_select(0, rows) for leaf in Input().variable(problem, problem.inputs))
+    x = pick(Input().variable(problem, problem.inputs), rows)
     with torch.enable_grad():
         z, _ = problem.place.observe(replace(problem, forward=kept, target=None, readout="first"), x, rows)
     return z, output(problem.model, problem.inputs, lambda *_: results[-1], len(rows))
@@ -101,9 +101,8 @@ def _index(problem: Problem, target: Target, given: Tensor, label: Tensor | None
 
 
 def _score(problem: Problem, given: Tensor, rows: Tensor) -> Tensor:
-    target = None if problem.target is None else problem.target.index_select(0, rows)
     with torch.enable_grad():
-        return select(given, target, problem.readout)
+        return explained(problem, given, rows)
 
 
 def _joined(parts: tuple[Point, ...] | list[Point]) -> Point:

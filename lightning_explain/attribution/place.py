@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 import torch
@@ -16,7 +16,7 @@ from lightning_explain.inputs import Inputs, Point, leaves, names, rebuild, take
 from lightning_explain.registry import unknown
 
 if TYPE_CHECKING:
-    from lightning_explain.attribution.problem import Problem
+    from lightning_explain.attribution.question import Question
 
 Index: TypeAlias = int | slice | tuple[int | slice, ...] | Callable[[Tensor], Tensor]
 Side: TypeAlias = Literal["output", "input"]
@@ -31,16 +31,16 @@ class Place(Protocol):
     def channel_dim(self) -> int | None:
         """The dimension that a feature spans whole; None where every element is a feature."""
 
-    def variable(self, problem: Problem, inputs: Inputs) -> Point:
+    def variable(self, problem: Question, inputs: Inputs) -> Point:
         """The tensors that attributions are about, for the samples ``inputs``; (n, ...) each."""
 
-    def names(self, problem: Problem) -> tuple[str, ...]:
+    def names(self, problem: Question) -> tuple[str, ...]:
         """What the tensors of the variable are called."""
 
-    def score(self, problem: Problem, z: Point, rows: Tensor) -> Tensor:
+    def score(self, problem: Question, z: Point, rows: Tensor) -> Tensor:
         """The explained number (m,) where the variable is ``z`` (m, ...), else as in samples ``rows`` (m,)."""
 
-    def observe(self, problem: Problem, x: Point, rows: Tensor) -> tuple[Point, Tensor]:
+    def observe(self, problem: Question, x: Point, rows: Tensor) -> tuple[Point, Tensor]:
         """From one forward pass where the inputs are ``x`` (m, ...): the variable, and the number explained.
 
         The number depends differentiably on the variable.
@@ -58,17 +58,18 @@ class Input:
 
     channel_dim: int | None = 1
 
-    def variable(self, problem: Problem, inputs: Inputs) -> Point:  # noqa: D102
+    def variable(self, problem: Question, inputs: Inputs) -> Point:  # noqa: D102
         point = leaves(inputs)
         return tuple(point[i] for i in varied(problem.inputs))
 
-    def names(self, problem: Problem) -> tuple[str, ...]:  # noqa: D102
+    def names(self, problem: Question) -> tuple[str, ...]:  # noqa: D102
         return tuple(names(problem.inputs)[i] for i in varied(problem.inputs))
 
-    def score(self, problem: Problem, z: Point, rows: Tensor) -> Tensor:  # noqa: D102
-        return explained_output(problem, _replace(problem.inputs, z, rows), rows)
+    def score(self, problem: Question, z: Point, rows: Tensor) -> Tensor:  # noqa: D102
+        given = replaced(problem.inputs, z, rows)
+        return explained(problem, output(problem.model, given, problem.forward, len(rows)), rows)
 
-    def observe(self, problem: Problem, x: Point, rows: Tensor) -> tuple[Point, Tensor]:  # noqa: D102
+    def observe(self, problem: Question, x: Point, rows: Tensor) -> tuple[Point, Tensor]:  # noqa: D102
         z = tuple(map(differentiable, x))
         return z, self.score(problem, z, rows)
 
@@ -100,35 +101,34 @@ class Layer:
         if self.call < 0:
             raise ValueError(f"call counts the runs of layer {self.name!r} from 0, got {self.call}.")
 
-    def variable(self, problem: Problem, inputs: Inputs) -> Point:  # noqa: D102
+    def variable(self, problem: Question, inputs: Inputs) -> Point:  # noqa: D102
         with torch.set_grad_enabled(problem.create_graph):
             return captured(problem, self, inputs)
 
-    def names(self, problem: Problem) -> tuple[str, ...]:  # noqa: D102
+    def names(self, problem: Question) -> tuple[str, ...]:  # noqa: D102
         count = len(problem.z)
         return (self.name,) if count == 1 else tuple(f"{self.name}[{i}]" for i in range(count))
 
-    def score(self, problem: Problem, z: Point, rows: Tensor) -> Tensor:  # noqa: D102
-        return self.score_beside(problem, z, rows, rows)
+    def score(self, problem: Question, z: Point, rows: Tensor) -> Tensor:  # noqa: D102
+        return explained(problem, self.outputs_beside(problem, z, rows), rows)
 
-    def score_beside(self, problem: Problem, z: Point, rows: Tensor, beside: Tensor) -> Tensor:
-        """The score where what leads up to the variable, all of which ``z`` replaces, sees other samples.
+    def outputs_beside(self, problem: Question, z: Point, beside: Tensor) -> Tensor:
+        """What the model gives where what leads up to the variable, all of which ``z`` replaces, sees other samples.
 
         Args:
             problem: The problem.
             z: The variable (m, ...).
-            rows: Whose targets are explained (m,).
             beside: The samples that the model is given, any number of them.
 
         Returns:
-            The explained number (m,).
+            Outputs (m, ...).
         """
         given = iter(z)
         # A clone, for a successor that works in place may not do so on a leaf of the graph.
         with intercepted(problem.model, self, lambda _: next(given).clone()):
-            return explained_output(problem, take(problem.inputs, beside), rows)
+            return output(problem.model, take(problem.inputs, beside), problem.forward, len(z[0]))
 
-    def observe(self, problem: Problem, x: Point, rows: Tensor) -> tuple[Point, Tensor]:  # noqa: D102
+    def observe(self, problem: Question, x: Point, rows: Tensor) -> tuple[Point, Tensor]:  # noqa: D102
         with capturing(problem, self, len(rows), held) as found:
             score = Input().score(problem, x, rows)
         return tuple(found), score
@@ -151,7 +151,7 @@ class Neuron:
     """
 
     name: str
-    index: Index
+    index: Index = field(hash=False)  # slices have no hash before Python 3.12
     of: Side = "output"
     channel_dim: int | None = 1
     call: int = 0
@@ -164,16 +164,16 @@ class Neuron:
         """Where the unit is."""
         return Layer(self.name, self.of, call=self.call)
 
-    def variable(self, problem: Problem, inputs: Inputs) -> Point:  # noqa: D102
+    def variable(self, problem: Question, inputs: Inputs) -> Point:  # noqa: D102
         return Input().variable(problem, inputs)
 
-    def names(self, problem: Problem) -> tuple[str, ...]:  # noqa: D102
+    def names(self, problem: Question) -> tuple[str, ...]:  # noqa: D102
         return Input().names(problem)
 
-    def score(self, problem: Problem, z: Point, rows: Tensor) -> Tensor:  # noqa: D102
-        return self.unit(captured(problem, self.layer, _replace(problem.inputs, z, rows))[0])
+    def score(self, problem: Question, z: Point, rows: Tensor) -> Tensor:  # noqa: D102
+        return self.unit(captured(problem, self.layer, replaced(problem.inputs, z, rows))[0])
 
-    def observe(self, problem: Problem, x: Point, rows: Tensor) -> tuple[Point, Tensor]:  # noqa: D102
+    def observe(self, problem: Question, x: Point, rows: Tensor) -> tuple[Point, Tensor]:  # noqa: D102
         z = tuple(map(differentiable, x))
         return z, self.score(problem, z, rows)
 
@@ -249,7 +249,17 @@ def _written(index: Index) -> str:
     return str(index)
 
 
-def _replace(inputs: Inputs, z: Point, rows: Tensor) -> Inputs:
+def replaced(inputs: Inputs, z: Point, rows: Tensor) -> Inputs:
+    """Put the variable in the place of the inputs that can vary.
+
+    Args:
+        inputs: The samples.
+        z: The variable (m, ...) each; clones are given on, for a model may work in place on its inputs.
+        rows: The samples that the other inputs are taken from (m,).
+
+    Returns:
+        Inputs of m samples.
+    """
     given = dict(zip(varied(inputs), z, strict=True))
     point = tuple(
         given[i].clone() if i in given else leaf.index_select(0, rows) for i, leaf in enumerate(leaves(inputs))
@@ -257,11 +267,16 @@ def _replace(inputs: Inputs, z: Point, rows: Tensor) -> Inputs:
     return rebuild(inputs, point)
 
 
-def explained_output(problem: Problem, inputs: Inputs, rows: Tensor) -> Tensor:
-    """Run the model and read what is explained.
+def explained(problem: Question, outputs: Tensor, rows: Tensor) -> Tensor:
+    """Read what is explained from what the model gave.
+
+    Args:
+        problem: The problem.
+        outputs: The model's outputs (m, ...).
+        rows: Whose targets are explained (m,).
 
     Returns:
         One number for each of ``rows``, (m,).
     """
     target = None if problem.target is None else problem.target.index_select(0, rows)
-    return select(output(problem.model, inputs, problem.forward, len(rows)), target, problem.readout)
+    return select(outputs, target, problem.readout)

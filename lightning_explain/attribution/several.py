@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from torch import nn
+from torch import Tensor, nn
 
 from lightning_explain.attribution.attribution import Attribution
 from lightning_explain.attribution.budget import RowBudget
@@ -12,15 +12,15 @@ from lightning_explain.attribution.engine import explainer, pose
 from lightning_explain.attribution.guard import borrowed
 from lightning_explain.attribution.methods import Method
 from lightning_explain.attribution.model import Forward, call
-from lightning_explain.attribution.passes import share_pass
-from lightning_explain.attribution.place import Neuron, Place
+from lightning_explain.attribution.passes import share_pass, with_target
+from lightning_explain.attribution.place import Place
 from lightning_explain.attribution.target import resolve_target
 from lightning_explain.baseline import Baseline
 from lightning_explain.inputs import Inputs, require_finite
 from lightning_explain.probe import Target
 
 
-def explain_methods(
+def explain_methods(  # noqa: PLR0913  (the whole question in one call)
     model: nn.Module,
     inputs: Inputs,
     methods: Iterable[str | Method],
@@ -28,6 +28,7 @@ def explain_methods(
     target: Target = "predicted",
     *,
     baseline: Baseline = "zeros",
+    label: Tensor | None = None,
     forward: Forward = call,
     max_rows: int | None = None,
 ) -> dict[str, Attribution]:
@@ -40,8 +41,9 @@ def explain_methods(
         inputs: As in :func:`explain`.
         methods: Names, or methods; different ones.
         place: As in :func:`explain`, for all methods that do not name one.
-        target: As in :func:`explain`.
+        target: As in :func:`explain`; a neuron needs none.
         baseline: As in :func:`explain`.
+        label: As in :func:`explain`.
         forward: As in :func:`explain`.
         max_rows: As in :func:`explain`.
 
@@ -59,16 +61,18 @@ def explain_methods(
     """
     require_finite(inputs)
     with borrowed(model):
-        problem = pose(model, inputs, target, baseline=baseline, forward=forward, budget=RowBudget(max_rows))
+        problem = pose(model, inputs, None, baseline=baseline, forward=forward, budget=RowBudget(max_rows))
         explainers = [explainer(method, problem, place) for method in methods]
         names = [chosen.name for chosen in explainers]
         if len(set(names)) < len(names):
             raise ValueError(f"Every method can be at a place once, got {', '.join(names)}.")
+        if any(chosen.needs_target for chosen in explainers):
+            problem = with_target(problem, target, label)
         at = {chosen.place: problem.at(chosen.place) for chosen in explainers}
         return {chosen.name: chosen.explained(at[chosen.place]) for chosen in explainers}
 
 
-def explain_targets(
+def explain_targets(  # noqa: PLR0913  (the whole question in one call)
     model: nn.Module,
     inputs: Inputs,
     targets: Sequence[Target],
@@ -76,6 +80,7 @@ def explain_targets(
     place: Place | None = None,
     *,
     baseline: Baseline = "zeros",
+    label: Tensor | None = None,
     forward: Forward = call,
     max_rows: int | None = None,
 ) -> list[Attribution]:
@@ -89,8 +94,9 @@ def explain_targets(
         inputs: As in :func:`explain`.
         targets: Targets as in :func:`explain`, at least one.
         method: As in :func:`explain`.
-        place: As in :func:`explain`; not a neuron, which is its own target.
+        place: As in :func:`explain`; not a neuron that is explained in the output's place.
         baseline: As in :func:`explain`.
+        label: As in :func:`explain`.
         forward: As in :func:`explain`.
         max_rows: As in :func:`explain`.
 
@@ -113,9 +119,9 @@ def explain_targets(
     with borrowed(model):
         problem = pose(model, inputs, None, baseline=baseline, forward=forward, budget=RowBudget(max_rows))
         chosen = explainer(method, problem, place)
-        if isinstance(chosen.place, Neuron):
+        if not chosen.needs_target:
             raise ValueError(f"{chosen.place} is its own target: explain it once, by explain().")
-        problems = [problem.at(chosen.place, resolve_target(target, problem.outputs)) for target in targets]
+        problems = [problem.at(chosen.place, resolve_target(target, problem.outputs, label)) for target in targets]
         if chosen.method.one_pass:
             share_pass(problems)
         return [chosen.explained(posed) for posed in problems]

@@ -13,7 +13,7 @@ from lightning_explain.attribution.place import Input, Neuron
 from lightning_explain.inputs import Point
 
 if TYPE_CHECKING:
-    from lightning_explain.attribution.problem import Problem
+    from lightning_explain.attribution.question import Question
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Through(Neuron):
     that product, so the function must select, or add up.
     """
 
-    def score(self, problem: Problem, z: Point, rows: Tensor) -> Tensor:  # noqa: D102
+    def score(self, problem: Question, z: Point, rows: Tensor) -> Tensor:  # noqa: D102
         def split(tensor: Tensor) -> tuple[Tensor, Tensor]:
             kept = tensor.clone()
             return kept, kept.clone()

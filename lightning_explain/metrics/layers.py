@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from lightning_explain.attribution.problem import Problem
-from lightning_explain.inputs import is_continuous, leaves
+from lightning_explain.inputs import is_continuous, leaves, take
 
 ROOT = "<model>"
 STATISTICS = frozenset({"running_mean", "running_var"})
@@ -50,8 +50,10 @@ def _reached(problem: Problem) -> list[str]:
     handles = [
         module.register_forward_pre_hook(lambda *_, name=name: order.setdefault(name)) for name, module in names.items()
     ]
+    first = torch.zeros(1, dtype=torch.long, device=leaves(problem.inputs)[0].device)
     try:
-        _ = problem.select(torch.zeros(1, dtype=torch.long, device=leaves(problem.inputs)[0].device)).outputs
+        with torch.no_grad():
+            problem.forward(problem.model, take(problem.inputs, first))
     finally:
         for handle in handles:
             handle.remove()

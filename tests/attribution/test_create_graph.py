@@ -6,6 +6,7 @@ from cases import BY_NAME, CNN, MLP, few_features
 from torch import Tensor
 
 from lightning_explain import (
+    LRP,
     METHODS,
     Conductance,
     GradCAM,
@@ -120,6 +121,48 @@ def test_parameters_are_reached_everywhere(method: Method, layer: str | None) ->
         assert model.conv1.weight.grad.abs().max() > 0
     assert not found.outputs.requires_grad
     assert found.delta is None or not found.delta.requires_grad
+
+
+@pytest.mark.parametrize("place", [Input(), Layer("hidden"), Neuron("hidden", 2)], ids=str)
+@pytest.mark.parametrize(
+    "name",
+    ["occlusion", "feature_ablation", "feature_permutation", "shapley_values", "shapley_sampling", "kernel_shap"],
+)
+def test_what_is_made_of_scores_has_the_gradient_of_finite_differences(name: str, place: object) -> None:
+    model = mlp()
+    weight = model.hidden.weight
+
+    def loss(create_graph: bool) -> Tensor:
+        return explain(model, X, name, place, 1, create_graph=create_graph).values.square().sum()
+
+    (found,) = torch.autograd.grad(loss(create_graph=True), weight)
+    with torch.no_grad():
+        kept, ends = weight.clone(), []
+        for step in (1e-6, -1e-6):
+            weight[1:3, 3] = kept[1:3, 3] + step
+            ends.append(loss(create_graph=False))
+            weight.copy_(kept)
+    torch.testing.assert_close(found[1:3, 3].sum(), (ends[0] - ends[1]) / 2e-6, rtol=1e-6, atol=1e-8)
+    assert found[1:3, 3].sum().abs() > 1e-6
+
+
+@pytest.mark.parametrize(
+    ("method", "message"),
+    [
+        ("lrp", "Relevance cannot be trained on: leave out create_graph=True"),
+        ("deep_lift", "DeepLift cannot be trained on"),
+        ("deep_lift_shap", "DeepLift cannot be trained on"),
+        ("guided_backprop", "guided_backprop cannot be trained on"),
+        ("deconvolution", "deconvolution cannot be trained on"),
+        ("guided_grad_cam", "Guided Grad-CAM cannot be trained on"),
+        (SmoothGrad(LRP()), "Relevance cannot be trained on"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_trained_on_says_so(method: object, message: str) -> None:
+    model, x = CNN(), torch.randn(4, 2, 6, 6)
+    with pytest.raises(ValueError, match=message):
+        explain(model, x, method, target=1, create_graph=True)
 
 
 def test_frozen_parameters_stay_frozen_and_gradients_are_added_to() -> None:

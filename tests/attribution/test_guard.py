@@ -228,3 +228,28 @@ def test_a_graph_that_waits_for_its_backward_pass_is_not_disturbed() -> None:
     explain(model, BY_NAME["cnn"].inputs(), "integrated_gradients")
     loss.backward()
     assert model.conv1.weight.grad.abs().max() > 0
+
+
+def test_what_is_no_module_is_refused() -> None:
+    with pytest.raises(TypeError, match=r"A model is a torch.nn.Module, got function; wrap it in a Module"):
+        explain(lambda x: x, torch.ones(2, 3), target=0)
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_encoders_run_the_same_code_with_and_without_a_graph(before: bool) -> None:
+    torch.manual_seed(0)
+    encoder = nn.TransformerEncoder(nn.TransformerEncoderLayer(4, 2, 8, batch_first=True), 2).eval()
+    x, padding = torch.randn(3, 5, 4), torch.zeros(3, 5, dtype=torch.bool)
+    padding[1, 3:] = True
+    kept = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(before)
+    try:
+        with borrowed(encoder):
+            with_graph = encoder(x.requires_grad_(), src_key_padding_mask=padding)
+            with torch.no_grad():
+                without = encoder(x, src_key_padding_mask=padding)
+        assert torch.backends.mha.get_fastpath_enabled() == before
+    finally:
+        torch.backends.mha.set_fastpath_enabled(kept)
+    torch.testing.assert_close(with_graph, without, rtol=0, atol=1e-6)
+    assert without[1, 3:].abs().max() > 0

@@ -113,3 +113,40 @@ def test_layers_that_cannot_be_explained_are_named(place: Callable[..., Layer]) 
             explain(Model(), ids, "occlusion", place(name, of=of), target=1, baseline=0)
     with pytest.raises(ValueError, match=r"The output of layer 'mean' has shape \(\) for \d samples; expected one row"):
         explain(Model(), ids, "occlusion", place("mean"), target=1, baseline=0)
+
+
+class Tokens(nn.Module):
+    """Sequence first inside."""
+
+    def __init__(self, part: nn.Module) -> None:
+        super().__init__()
+        self.part, self.head = part, nn.Linear(4, 2)
+
+    def inner(self, x: Tensor) -> Tensor:
+        turned = x.transpose(0, 1)
+        memory = (turned,) if isinstance(self.part, (nn.TransformerDecoder, nn.TransformerDecoderLayer)) else ()
+        return self.part(turned, *memory)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.inner(x)[-1])
+
+
+PARTS = {
+    "encoder": lambda: nn.TransformerEncoder(nn.TransformerEncoderLayer(4, 2, 8), 2, enable_nested_tensor=False),
+    "decoder": lambda: nn.TransformerDecoder(nn.TransformerDecoderLayer(4, 2, 8), 2),
+    "encoder layer": lambda: nn.TransformerEncoderLayer(4, 2, 8),
+    "decoder layer": lambda: nn.TransformerDecoderLayer(4, 2, 8),
+}
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_samples_of_encoders_are_not_taken_for_tokens(part: str) -> None:
+    torch.manual_seed(0)
+    model, x = Tokens(PARTS[part]()).eval(), torch.randn(3, 3, 4)  # as many tokens as samples: shapes tell nothing
+    found = explain(model, x, "activation", Layer("part"), 0).values
+    torch.testing.assert_close(found, model.inner(x).transpose(0, 1).detach())
+    for given in explain(model, x, "activation", Layer("part", of="input"), 0).point:
+        assert torch.equal(given, x)
+    alone = explain(model, x[1:2], "input_x_gradient", Layer("part"), 0).values
+    together = explain(model, x, "input_x_gradient", Layer("part"), 0).values
+    torch.testing.assert_close(together[1:2], alone)

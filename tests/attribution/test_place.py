@@ -5,6 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from lightning_explain import Input, Layer, Neuron, Saliency, explain
+from lightning_explain.attribution.through import Through
 
 
 @pytest.mark.parametrize(
@@ -75,3 +76,10 @@ def test_a_neuron_that_is_not_there(index: object) -> None:
 def test_a_function_gives_one_number_per_sample(function: Callable[[Tensor], Tensor]) -> None:
     with pytest.raises(ValueError, match=r"index function of the neuron in layer 'conv' made .*; expected one number"):
         explain(Total(), X, "saliency", Neuron("conv", function))
+
+
+def test_neurons_are_keys_whatever_their_index() -> None:
+    places = {Neuron("a", slice(0, 2)): 1, Neuron("a", (0, slice(None))): 2, Through("a", slice(0, 2)): 3}
+    assert places[Neuron("a", slice(0, 2))] == 1
+    assert places[Through("a", slice(0, 2))] == 3
+    assert Neuron("a", slice(0, 3)) not in places

@@ -4,6 +4,7 @@ from cases import BY_NAME
 from worlds import TARGETS, baseline, net, samples
 
 from lightning_explain import (
+    Conductance,
     GradCAM,
     Input,
     IntegratedGradients,
@@ -105,3 +106,30 @@ def test_inputs_in_a_dict() -> None:
 def test_what_cannot_be_is_refused(make: object, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_a_neuron_needs_no_target() -> None:
+    model, x, neuron = net(), samples(), Neuron("conv2", (slice(0, 2), 1, 1))
+    found = explain_methods(model, x, ["saliency", "input_x_gradient"], neuron, target=99)
+    for method, attribution in zip(["saliency", "input_x_gradient"], found.values(), strict=True):
+        assert torch.equal(attribution.values, explain(model, x, method, neuron).values)
+        assert attribution.target is None
+    with pytest.raises(ValueError, match=r"Target \[99\] of sample 0 is out of range"):
+        explain_methods(model, x, ["conductance"], neuron, target=99)
+
+
+def test_what_flows_through_a_neuron_has_a_target() -> None:
+    model, x, neuron = net(), samples(), Neuron("conv2", (0, 1, 1))
+    for target, attribution in enumerate(explain_targets(model, x, [0, 1], Conductance(4), neuron)):
+        alone = explain(model, x, Conductance(4), neuron, target)
+        torch.testing.assert_close(attribution.values, alone.values)
+
+
+def test_targets_may_be_the_labels() -> None:
+    model, x = net(), samples()
+    expected = explain(model, x, "saliency", target=TARGETS).values
+    assert torch.equal(
+        explain_methods(model, x, ["saliency"], target="label", label=TARGETS)["saliency"].values, expected
+    )
+    found = explain_targets(model, x, ["label", 0], "saliency", label=TARGETS)
+    torch.testing.assert_close(found[0].values, expected)

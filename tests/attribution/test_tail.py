@@ -9,7 +9,9 @@ from torch import Tensor, nn
 
 from lightning_explain import IntegratedGradients, Layer, Neuron, Occlusion, explain
 from lightning_explain.attribution import tail
+from lightning_explain.attribution.engine import pose
 from lightning_explain.attribution.layers import Layers
+from lightning_explain.attribution.tail import Tail, shortened
 from lightning_explain.inputs import Inputs
 
 SAMPLES = 6
@@ -111,8 +113,8 @@ def test_the_prefix_of_a_residual_net_sees_two_rows_for_a_chunk(
     assert torch.equal(found, expected)
     rows = 40 * SAMPLES if isinstance(method, IntegratedGradients) else 25 * SAMPLES
     assert sum(head) >= rows
-    # Variable and baseline, value and baseline value, outputs: once each. Then the trial, and two for each chunk.
-    assert sum(stem) <= 6 * SAMPLES + 5 + 2 + 2 * (rows // 30)
+    # Variable and baseline, value and baseline value, outputs: once each. Trial, check, and two for each chunk.
+    assert sum(stem) <= 6 * SAMPLES + 5 + 2 + 2 + 2 * (rows // 30)
 
 
 def test_a_skip_connection_that_crosses_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -137,6 +139,85 @@ def test_what_crosses_is_found_by_trial(join: str, monkeypatch: pytest.MonkeyPat
     assert found.abs().max() > 0
     few = sum(stem) < 20 * SAMPLES
     assert few == alone
+
+
+class Padded(nn.Module):
+    """Decides from all of its batch whether anything is masked, as transformers do."""
+
+    def __init__(self, decide: Callable[[Tensor, Tensor], Tensor]) -> None:
+        super().__init__()
+        self.stem, self.attention, self.head = nn.Linear(3, 4), nn.Linear(4, 1), nn.Linear(4, 3)
+        self.decide = decide
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        hidden = self.stem(x)
+        weights = self.decide(self.attention(hidden.tanh())[..., 0], mask).softmax(dim=1)
+        return self.head((weights[..., None] * hidden[:, : weights.shape[1]]).sum(dim=1))
+
+
+DECISIONS = {
+    "is anything masked": lambda a, mask: a if bool(mask.all()) else a.masked_fill(mask == 0, -1e9),
+    "how long is the longest": lambda a, mask: a[:, : int(mask.sum(dim=1).max())],
+}
+
+
+def padded(masked: list[int]) -> tuple[Tensor, Tensor]:
+    mask = torch.ones(4 * SAMPLES, 5, dtype=torch.long)
+    mask[masked, 2:] = 0
+    x = torch.randn(4 * SAMPLES, 5, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
+    return x, mask
+
+
+@pytest.mark.parametrize("decision", DECISIONS)
+def test_a_decision_that_is_another_for_a_few_samples_is_seen(decision: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = made(lambda: Padded(DECISIONS[decision]))
+    # The first two and the last five decide alike: the samples in between tell.
+    masked = [8, 9] if decision == "is anything masked" else [i for i in range(4 * SAMPLES) if i not in {8, 9}]
+    inputs = padded(masked)
+    arguments = (model, inputs, IntegratedGradients(10), Layer("stem", channel_dim=-1))
+    expected = whole(monkeypatch, *arguments, target=1, max_rows=4 * SAMPLES)
+    found = explain(*arguments, target=1, max_rows=4 * SAMPLES).values
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-14)
+
+
+def test_the_verdict_on_some_samples_is_not_that_on_others() -> None:
+    model = made(lambda: Padded(DECISIONS["is anything masked"]))
+    place = Layer("stem", channel_dim=-1)
+    plain, mixed = padded([]), padded([8, 9])
+    problem = pose(model, plain, 1).at(place)
+    assert isinstance(shortened(problem, 10), Tail)
+    assert isinstance(shortened(problem.at(place, torch.zeros(4 * SAMPLES, 1, dtype=torch.long)), 10), Tail)
+    assert shortened(problem.with_inputs(mixed), 10) is place
+    problem = pose(model, mixed, 1).at(place)
+    assert shortened(problem, 10) is place
+    without = torch.tensor([i for i in range(4 * SAMPLES) if i not in {8, 9}])
+    assert isinstance(shortened(problem.select(without), 10), Tail)
+
+
+def test_a_target_that_crosses_nothing_is_no_proof_for_another() -> None:
+    class Second(Stages):
+        def forward(self, x: Tensor, side: Tensor) -> Tensor:
+            out = super().forward(x, side)
+            return torch.cat([out[:, :2], out[:, 2:] * float(side[:, 0].max() > 2)], dim=1)
+
+    model = made(lambda: Second(JOINS["an unused branch"][0]))
+    x, side = drawn(4), drawn(5)
+    side[:, 0] = 0
+    side[2, 0] = 3  # the tail's two do not see it
+    problem = pose(model, (x, side), 0).at(Layer("middle"))
+    assert shortened(problem, 20) is problem.place
+
+
+def test_the_check_takes_one_pass_of_the_tail() -> None:
+    model, x = made(Residual), drawn(2, 5, 5)
+    problem = pose(model, x, 1).at(Layer("block1"))
+    assert len(problem.z[0]) == SAMPLES
+    with rows_through(model.stem) as stem, rows_through(model.head) as head:
+        assert isinstance(shortened(problem, 20), Tail)
+        assert isinstance(shortened(problem.at(problem.place, torch.zeros(SAMPLES, 1).long()), 20), Tail)
+    # The trial of five rows, whole and as a tail; then all samples, in one chunk.
+    assert sum(head) == 5 + 5 + SAMPLES
+    assert sum(stem) == 5 + 2 + 2
 
 
 def test_samples_that_cannot_be_told_apart_are_no_proof_and_no_harm() -> None:

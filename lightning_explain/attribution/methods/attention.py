@@ -6,7 +6,6 @@ from abc import abstractmethod
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from lightning_explain.attribution.attention import attended
@@ -15,6 +14,7 @@ from lightning_explain.attribution.methods.method import Method
 from lightning_explain.attribution.place import Layer
 from lightning_explain.attribution.problem import Problem
 from lightning_explain.attribution.tokens import TokenGrid
+from lightning_explain.attribution.upsampling import upsampled
 from lightning_explain.inputs import Point, leaves
 
 
@@ -74,9 +74,7 @@ class Attention(Method):
         grid = TokenGrid.find(count, tuple(problem.z[i] for i in pictures), self.grid) if pictures else None
         if grid is not None:
             chosen = pictures[0]
-            map_ = grid.lay(tokens[:, None])
-            sides = problem.z[chosen].shape[2:]
-            point[chosen] = F.interpolate(map_, size=sides, mode="bilinear", align_corners=False)
+            point[chosen] = upsampled(grid.lay(tokens[:, None]), problem.z[chosen].shape[2:])
             return tuple(point)
         for i, leaf in enumerate(problem.z):
             if leaf.ndim > 1 and leaf.shape[1] == count:

@@ -77,8 +77,7 @@ class Conductance(Method):
             ValueError: If the conductance of a neuron is to be trained on.
         """
         if isinstance(problem.place, Neuron):
-            if problem.create_graph:
-                raise ValueError("The conductance of a neuron cannot be trained on: leave out create_graph=True.")
+            problem.refuse_graph("The conductance of a neuron")
             through = problem.at(Through(**vars(problem.place)), problem.target)
             return IntegratedGradients(self.n_steps)(through)
         flow = _Flow(problem.samples, problem.create_graph)

@@ -120,10 +120,10 @@ class _Lift:
     multiply: bool
 
     def __post_init__(self) -> None:
-        if self.problem.create_graph:
-            raise ValueError("DeepLift's multipliers cannot be trained on: leave out create_graph=True.")
+        self.problem.refuse_graph("DeepLift")
 
     def mean(self, count: int, references: Points) -> Point:
+        self.problem.refuse_graph("DeepLift")
         problem, mode = self.problem, Rescale(self.eps)
         spans = torch.zeros(count, problem.samples, dtype=torch.float64, device=problem.z[0].device)
 

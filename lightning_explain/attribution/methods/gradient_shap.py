@@ -13,7 +13,7 @@ from lightning_explain.attribution.methods.method import METHODS, Method
 from lightning_explain.attribution.methods.noise_tunnel import gaussian, noisy
 from lightning_explain.attribution.problem import Problem
 from lightning_explain.baseline import background
-from lightning_explain.inputs import Inputs, Point, column
+from lightning_explain.inputs import Inputs, Point, column, pick
 from lightning_explain.randomness import stream
 
 Ends: TypeAlias = Callable[[Tensor, Tensor], tuple[Point, Point]]
@@ -104,7 +104,7 @@ class GradientShap(Method):
         def ends(rows: Tensor, copies: Tensor) -> tuple[Point, Point]:
             base = tuple(leaf[rows if drawn is None else drawn[copies]] for leaf in starts)
             if self.stdev == 0:
-                return tuple(leaf[rows] for leaf in problem.z), base
+                return pick(problem.z, rows), base
             return problem.place.variable(problem, noisy(problem.inputs, noise, rows, copies)), base
 
         return ends

@@ -22,6 +22,7 @@ class _Rectified(Method):
         return False
 
     def __call__(self, problem: Problem) -> Point:
+        problem.refuse_graph(self.name)
         mode = Rectified(self.name, self.rules)
 
         def score(z: Point, rows: Tensor, _: Tensor) -> Tensor:

@@ -3,7 +3,6 @@
 from dataclasses import dataclass, replace
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from lightning_explain.attribution.convolution import last_convolution
@@ -14,9 +13,8 @@ from lightning_explain.attribution.place import Input, Layer, Neuron
 from lightning_explain.attribution.problem import Problem
 from lightning_explain.attribution.rules.pullback import scaled
 from lightning_explain.attribution.rules.rectified import GUIDED, Rectified
-from lightning_explain.inputs import Point
-
-MODES = {3: "linear", 4: "bilinear", 5: "trilinear"}
+from lightning_explain.attribution.upsampling import upsampled
+from lightning_explain.inputs import Point, pick
 
 
 @METHODS.register("guided_grad_cam")
@@ -46,6 +44,7 @@ class GuidedGradCAM(Method):
         return False
 
     def __call__(self, problem: Problem) -> Point:  # noqa: D102
+        problem.refuse_graph("Guided Grad-CAM")
         layer = Layer(self.layer or last_convolution(problem))
         origin = problem if isinstance(problem.place, Neuron) else replace(problem, place=Input())
         mode = Rectified(self.name, GUIDED)
@@ -56,7 +55,7 @@ class GuidedGradCAM(Method):
             with mode:
                 return problem.score(given, rows)
 
-        return problem.gradient_mean(1, lambda rows, _: _pick(problem.z, rows), score=score, kind="guided grad-cam")
+        return problem.gradient_mean(1, lambda rows, _: pick(problem.z, rows), score=score, kind="guided grad-cam")
 
 
 def _map(origin: Problem, layer: Layer, rows: Tensor) -> Tensor:
@@ -68,7 +67,7 @@ def _map(origin: Problem, layer: Layer, rows: Tensor) -> Tensor:
         return held[-1].clone()
 
     with intercepted(origin.model, layer, hold):
-        score = origin.score(_pick(origin.z, rows), rows)
+        score = origin.score(pick(origin.z, rows), rows)
     if not score.requires_grad:
         raise ValueError(f"What is explained does not depend on layer {layer.name!r}; name one in front, layer=...")
     (gradient,) = torch.autograd.grad(score.sum(), held[0])
@@ -82,12 +81,4 @@ def _weighted(z: Point, cam: Tensor, layer: Layer) -> Point:
             f"The map of layer {layer.name!r} has {cam.ndim - 2} dimensions of positions, (n, 1, positions...), and the"
             f" tensors to explain have {[leaf.ndim for leaf in z]} dimensions: none has room for it."
         )
-    return tuple(scaled(leaf, _finer(cam, leaf) if leaf.ndim == cam.ndim else 0.0) for leaf in z)
-
-
-def _finer(cam: Tensor, leaf: Tensor) -> Tensor:
-    return F.interpolate(cam.to(leaf), size=leaf.shape[2:], mode=MODES[cam.ndim], align_corners=False)
-
-
-def _pick(point: Point, rows: Tensor) -> Point:
-    return tuple(leaf.index_select(0, rows) for leaf in point)
+    return tuple(scaled(leaf, upsampled(cam.to(leaf), leaf.shape[2:]) if leaf.ndim == cam.ndim else 0.0) for leaf in z)

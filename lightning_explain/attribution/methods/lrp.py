@@ -66,9 +66,16 @@ class LRP(Method):
         pairs = self.layers.items() if isinstance(self.layers, Mapping) else self.layers
         object.__setattr__(self, "layers", tuple(pairs))
 
-    def __call__(self, problem: Problem) -> Point:  # noqa: D102
-        if problem.create_graph:
-            raise ValueError("Relevances cannot be trained on: leave out create_graph=True.")
+    def __call__(self, problem: Problem) -> Point:
+        """Compute attributions.
+
+        Returns:
+            Tensors like ``problem.z``, detached.
+
+        Raises:
+            ValueError: If they are to be trained on: the rules are no derivatives that could be differentiated.
+        """
+        problem.refuse_graph("Relevance")
         rules = tuple(self.layers)
         _require_layers(problem.model, rules)  # type: ignore[arg-type]
         problem = _in_float32(problem)

@@ -14,6 +14,9 @@ from lightning_explain.attribution.problem import Problem
 from lightning_explain.inputs import Inputs, Point, column, is_continuous, leaves, rebuild
 from lightning_explain.randomness import stream
 
+TRAITS = ("coarse", "through", "about_score", "needs_attention")
+"""What a tunnel is because its method is."""
+
 Statistic = Literal["mean", "square", "variance"]
 Noise = Callable[[int], Point]
 """Copy number -> one noise tensor for each input, of its shape."""
@@ -51,14 +54,14 @@ class NoiseTunnel(Method):
             raise ValueError(f"n_samples must be at least {least} for {type(self).__name__}, got {self.n_samples}.")
         if self.stdev < 0:
             raise ValueError(f"stdev must not be negative, got {self.stdev}.")
+        for trait in TRAITS:
+            object.__setattr__(self, trait, getattr(self.method, trait))
+        # Elements of a feature share a statistic; that features share a coefficient is said of their mean.
+        object.__setattr__(self, "per_feature", self.method.per_feature and self.statistic == "mean")
 
     @property
     def contributes(self) -> bool:  # noqa: D102
         return self.method.contributes
-
-    @property
-    def coarse(self) -> bool:  # type: ignore[override]  # noqa: D102
-        return self.method.coarse
 
     def place(self) -> Place | None:  # noqa: D102
         return self.method.place()

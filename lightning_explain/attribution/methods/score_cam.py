@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from lightning_explain.attribution.derivative import accumulator
@@ -11,9 +10,8 @@ from lightning_explain.attribution.methods.cam import CAM, channels_weighted
 from lightning_explain.attribution.methods.method import METHODS
 from lightning_explain.attribution.place import Input, Layer
 from lightning_explain.attribution.problem import Problem
+from lightning_explain.attribution.upsampling import upsampled
 from lightning_explain.inputs import Point, column
-
-MODES = {3: "linear", 4: "bilinear", 5: "trilinear"}
 
 
 @METHODS.register("score_cam")
@@ -87,7 +85,7 @@ def _mask(maps: Tensor, sides: tuple[int, ...]) -> Tensor:
     # (m, 1, sides...) between 0 and 1, from (m, positions...)
     finer = maps[:, None]
     if maps.shape[1:] != sides:
-        finer = F.interpolate(finer, size=sides, mode=MODES[finer.ndim], align_corners=False)
+        finer = upsampled(finer, sides)
     flat = finer.flatten(1)
     least = column(flat.amin(dim=1), finer)
     width = column(flat.amax(dim=1), finer) - least

@@ -266,7 +266,7 @@ def test_what_is_refused() -> None:
     for method in (DeepLift, DeepLiftShap):
         with pytest.raises(ValueError, match="eps must be positive, got 0"):
             method(eps=0)
-        with pytest.raises(ValueError, match="multipliers cannot be trained on: leave out create_graph=True"):
+        with pytest.raises(ValueError, match="DeepLift cannot be trained on: leave out create_graph=True"):
             explain(model(CNN), pictures(), method(), target=1, create_graph=True)
     with pytest.raises(ValueError, match=r"baselines of input have shape \(3, 2, 4\); expected \(K, 2, 4, 4\)"):
         explain(model(CNN), pictures(), DeepLiftShap(torch.zeros(3, 2, 4)), target=1)

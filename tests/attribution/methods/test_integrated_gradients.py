@@ -195,3 +195,14 @@ def test_as_complete_as_captum_with_fewer_rows() -> None:
     found = explain(model, x, IntegratedGradients(64, tolerance=tolerance), target=target)
     assert (found.delta.abs() / span.abs()).mean() <= tolerance
     assert sum(seen) < 16 * 50
+
+
+def test_one_number_a_sample() -> None:
+    class Bump(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.exp(-((x - 1) ** 2))
+
+    x = torch.tensor([0.5, 2.0, 3.0], dtype=torch.float64)
+    found = explain(Bump(), x, IntegratedGradients(256, tolerance=1e-3), target="output")
+    expected = torch.exp(-((x - 1) ** 2)) - torch.exp(torch.tensor(-1.0, dtype=torch.float64))
+    torch.testing.assert_close(found.values, expected, rtol=2e-3, atol=0)

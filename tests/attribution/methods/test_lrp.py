@@ -183,7 +183,7 @@ def test_what_is_refused() -> None:
         explain(net, x, LRP(layers={"0": ZPlus(), "encoder.*": ZPlus()}), target=1)
     with pytest.raises(ValueError, match=r"No layer of type 'Conv2d'.* Known: Linear, ReLU, Sequential\."):
         explain(net, x, LRP(layers={nn.Conv2d: ZPlus()}), target=1)
-    with pytest.raises(ValueError, match="Relevances cannot be trained on: leave out create_graph=True"):
+    with pytest.raises(ValueError, match="Relevance cannot be trained on: leave out create_graph=True"):
         explain(net, x, LRP(), target=1, create_graph=True)
 
 

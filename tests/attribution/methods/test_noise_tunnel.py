@@ -1,3 +1,5 @@
+import pickle
+
 import pytest
 import torch
 from captum.attr import NoiseTunnel as CaptumTunnel
@@ -7,8 +9,14 @@ from torch import Tensor, nn
 from worlds import TARGETS, WORLDS, gradient, net, samples
 
 from lightning_explain import (
+    Activation,
+    AttentionRollout,
+    Conductance,
+    FeatureAblation,
+    GradCAM,
     InputXGradient,
     IntegratedGradients,
+    Neuron,
     Saliency,
     SmoothGrad,
     SmoothGradSquared,
@@ -169,3 +177,33 @@ def test_tunnels_speak_for_the_method_inside() -> None:
     assert SmoothGrad(InputXGradient()).contributes
     assert SmoothGrad(Saliency()).method.absolute
     assert not SmoothGrad().complete
+
+
+def test_a_tunnel_is_what_its_method_is() -> None:
+    assert SmoothGrad(Conductance()).through
+    assert not SmoothGrad().through
+    assert SmoothGrad(FeatureAblation()).per_feature
+    assert not VarGrad(FeatureAblation()).per_feature
+    assert not SmoothGrad(Activation()).about_score
+    assert SmoothGrad(AttentionRollout()).needs_attention
+    assert SmoothGrad(GradCAM()).coarse
+    assert SmoothGrad(GradCAM()) != SmoothGrad()
+    assert pickle.loads(pickle.dumps(SmoothGrad(GradCAM()))).coarse
+
+
+def test_what_goes_through_a_neuron_is_about_the_target() -> None:
+    model, x, neuron = net(), samples(), Neuron("conv1", (1, 2, 2))
+    found = explain(model, x, SmoothGrad(Conductance(4), n_samples=2, stdev=0.0), neuron, TARGETS)
+    torch.testing.assert_close(found.values, explain(model, x, Conductance(4), neuron, TARGETS).values)
+    assert torch.equal(found.target[:, 0], TARGETS)
+
+
+def test_features_keep_their_coefficients() -> None:
+    model, x = net(), samples()
+    mask = torch.zeros(1, 1, *x.shape[2:], dtype=torch.long)
+    mask[..., 2:] = 1
+    found = explain(model, x, SmoothGrad(FeatureAblation(), 3, 0.2), target=TARGETS, feature_mask=mask)
+    assert found.coefficients.shape == (len(x), 2)
+    torch.testing.assert_close(found.coefficients, found.values[:, 0, 0, [0, 2]])
+    squares = explain(model, x, SmoothGradSquared(FeatureAblation(), 3, 0.2), target=TARGETS, feature_mask=mask)
+    assert squares.coefficients is None
