@@ -13,7 +13,7 @@ from lightning_explain.attribution.problem import Points, Problem
 from lightning_explain.attribution.rules.pullback import scaled
 from lightning_explain.attribution.rules.rescale import Rescale
 from lightning_explain.baseline import background
-from lightning_explain.inputs import Inputs, Point, batch_size
+from lightning_explain.inputs import Inputs, Point, batch_size, pick
 
 LARGE_DELTA = 0.01
 
@@ -56,7 +56,7 @@ class DeepLift(Method):
         return self.multiply_by_inputs
 
     def __call__(self, problem: Problem) -> Point:  # noqa: D102
-        return _Lift(problem, self.eps, self.multiply_by_inputs).mean(1, lambda rows, _: _pick(problem.z0, rows))
+        return _Lift(problem, self.eps, self.multiply_by_inputs).mean(1, lambda rows, _: pick(problem.z0, rows))
 
 
 @METHODS.register("deep_lift_shap")
@@ -105,10 +105,10 @@ class DeepLiftShap(Method):
 
     def _references(self, problem: Problem) -> tuple[int, Points]:
         if self.baselines is None:
-            return 1, lambda rows, _: _pick(problem.z0, rows)
+            return 1, lambda rows, _: pick(problem.z0, rows)
         held = background(self.baselines, problem.inputs)
         variable = replace(problem, inputs=held, baseline=held, target=None).z
-        return batch_size(held), lambda _, copies: _pick(variable, copies)
+        return batch_size(held), lambda _, copies: pick(variable, copies)
 
 
 @dataclass(eq=False)
@@ -118,9 +118,6 @@ class _Lift:
     problem: Problem
     eps: float
     multiply: bool
-
-    def __post_init__(self) -> None:
-        self.problem.refuse_graph("DeepLift")
 
     def mean(self, count: int, references: Points) -> Point:
         self.problem.refuse_graph("DeepLift")
@@ -135,7 +132,7 @@ class _Lift:
             spans[copies, rows] = scores.detach().double() - scores0.double()
             return scores
 
-        found = problem.gradient_mean(count, lambda rows, _: _pick(problem.z, rows), score=score, kind="deep lift")
+        found = problem.gradient_mean(count, lambda rows, _: pick(problem.z, rows), score=score, kind="deep lift")
         if self.multiply:
             _warn_if_incomplete(found, spans.mean(dim=0), problem.z[0].dtype)
         return found
@@ -151,7 +148,3 @@ def _warn_if_incomplete(found: Point, span: Tensor, dtype: torch.dtype) -> None:
             " or divides by next to nothing at the baseline. Another baseline, or integrated gradients, will tell.",
             stacklevel=2,
         )
-
-
-def _pick(point: Point, rows: Tensor) -> Point:
-    return tuple(leaf.index_select(0, rows) for leaf in point)
