@@ -1,10 +1,10 @@
 import pytest
 import torch
-from metrics.evaluations import Pair, Picture, evaluation_of, pictures, rows
 
 from lightning_explain import GradCAM, InputXGradient, IntegratedGradients, KernelShap, Layer, Saliency, SmoothGrad
 from lightning_explain.metrics.evaluation import RandomEvaluation
 from lightning_explain.metrics.perturbation import Course
+from metrics.evaluations import Pair, Picture, evaluation_of, pictures, rows
 
 
 @pytest.mark.parametrize(

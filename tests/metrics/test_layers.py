@@ -1,5 +1,8 @@
 import pytest
 import torch
+from torch import nn
+
+from lightning_explain.metrics.layers import parameter_layers
 from metrics.evaluations import TARGET, Linear, Picture, pictures, problem_of, rows
 from metrics.randomisation.architectures import (
     MODELS,
@@ -11,9 +14,6 @@ from metrics.randomisation.architectures import (
     Tied,
     made,
 )
-from torch import nn
-
-from lightning_explain.metrics.layers import parameter_layers
 
 
 def layers_of(model, inputs=None, **settings):

@@ -9,7 +9,6 @@ import matplotlib as mpl
 import pytest
 import torch
 from matplotlib.figure import Figure
-from metrics.evaluations import Picture, evaluation_of, pictures
 from torch import nn
 from torchmetrics import MetricCollection, MetricTracker
 
@@ -25,6 +24,7 @@ from lightning_explain.metrics import (
     RelevanceRank,
     Score,
 )
+from metrics.evaluations import Picture, evaluation_of, pictures
 
 mpl.use("Agg")
 

@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 import torch
 from live import peak
-from metrics.evaluations import TARGET, Linear, Pair, Picture, Watched, pictures, problem_of, rows
 
 from lightning_explain import Input, Layer, Neuron
 from lightning_explain.attribution import removal as removal_module
@@ -13,6 +12,7 @@ from lightning_explain.attribution.budget import RowBudget
 from lightning_explain.attribution.regions import EveryFeature, Grid, Patches, Regions
 from lightning_explain.metrics import perturbation as perturbation_module
 from lightning_explain.metrics.perturbation import Course, Curve, Perturbations, Subsets
+from metrics.evaluations import TARGET, Linear, Pair, Picture, Watched, pictures, problem_of, rows
 
 
 @pytest.mark.parametrize(("cells", "share", "expected"), [(3, 0.34, 3), (6, 0.2, 7), (2, 0.01, 1), (2, 1.0, 4)])

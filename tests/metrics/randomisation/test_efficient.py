@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -52,7 +53,7 @@ def test_rises():
 def test_it_compares_with_the_maps_of_the_random_model(method):
     model, x = Picture(), pictures(size=12)
     with evaluation_of(model, x, method) as evaluation, randomised(model, 3):
-        other = evaluation.features(evaluation.explainer(evaluation.problem).point)
+        other = evaluation.features(evaluation.explainer(replace(evaluation.problem)).point)
     with evaluation_of(model, x, method, of={"randomised": other.float()}) as evaluation:
         got = EfficientMPRT(bins=20).per_sample(evaluation)
         expected = []

@@ -207,7 +207,7 @@ def test_similarity_is_that_with_a_model_randomised_by_hand(world, method):
         other = evaluation.scores
     with evaluation_of(model, x, method) as evaluation:
         with randomised(model, 4):
-            inside = evaluation.explainer(evaluation.problem)
+            inside = evaluation.explainer(replace(evaluation.problem))  # what the problem remembers is of the model
         torch.testing.assert_close(evaluation.perturbations.features.gather(inside.point), other)
     with evaluation_of(model, x, method, of={"randomised": other.float()}) as evaluation:
         got = MPRT().per_sample(evaluation)
