@@ -12,6 +12,7 @@ from torch import nn
 from lightning_explain import METRICS, GradCAM, Input, IntegratedGradients, Layer, Neuron, ProbeSet, Saliency
 from lightning_explain.attribution.budget import RowBudget
 from lightning_explain.attribution.engine import explain
+from lightning_explain.attribution.features import FeatureSpace
 from lightning_explain.defaults import default_metrics
 from lightning_explain.metrics import (
     ROAD,
@@ -491,6 +492,16 @@ def test_curves_and_removals_are_shared_between_metrics():
     assert alone == explaining(["saliency"]) + CELLS
     noisy = ["max_sensitivity", "average_sensitivity", "local_lipschitz", "relative_input_stability"]
     assert rows_of(made(), ["saliency"], noisy) == explaining(["saliency"]) + COPIES * (1 + 1)
+
+
+def test_a_method_and_a_metric_that_remove_the_same_share_the_rows():
+    model = made()
+    cells = FeatureSpace(((2, 8, 8),)).cells(6).view(1, 1, 8, 8)
+    suite = suite_of(model, ["feature_ablation"], ["faithfulness_estimate"], masked(feature_mask=cells))
+    with counted_rows(model) as (rows, _):
+        found = suite.run(model)
+    assert sum(rows) / N == 1 + CELLS
+    assert found.scores("a")["a/feature_ablation/faithfulness_estimate"].mean == pytest.approx(1)
 
 
 def test_the_default_suite_costs_what_the_documentation_says():

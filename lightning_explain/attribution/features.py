@@ -102,6 +102,24 @@ class FeatureSpace:
             first = int(numbers[-1].max()) + 1
         return torch.cat(numbers)
 
+    def common(self, point: Point) -> Tensor | None:
+        """What all channels of a position have in common.
+
+        Args:
+            point: Tensors like the variable.
+
+        Returns:
+            Numbers (n, D); None where channels of one position differ.
+        """
+        flat = []
+        for leaf, shape in zip(point, self.shapes, strict=True):
+            channels = self._channels(shape)
+            first = leaf if channels is None else leaf.select(channels, 0)
+            if channels is not None and not torch.equal(leaf, first.unsqueeze(channels).expand_as(leaf)):
+                return None
+            flat.append(first.reshape(len(leaf), -1))
+        return torch.cat(flat, dim=1)
+
     def _channels(self, shape: tuple[int, ...]) -> int | None:
         axis = channel_axis(shape, self.channel_dim)
         return None if axis is None else axis + 1

@@ -91,3 +91,17 @@ def left_without_each(problem: Problem, regions: Regions, fill: str = "baseline"
     return problem.remembered(
         key, lambda: left(problem, regions.count, lambda rows, copy: ids[rows] == copy[:, None], fill, seed)
     )
+
+
+def regions_of_features(problem: Problem) -> Regions | None:
+    """The features that a problem's methods perturb, as regions of its positions.
+
+    Returns:
+        The regions; None where a feature is less than a position, one channel of a pixel, say.
+    """
+    numbers = tuple(
+        number.expand(len(number), *leaf.shape[1:])
+        for number, leaf in zip(problem.features.numbers, problem.z, strict=True)
+    )
+    ids = feature_space(problem).common(numbers)
+    return None if ids is None else Regions(ids, problem.features.count)

@@ -8,6 +8,7 @@ from torch import Tensor
 from lightning_explain.attribution.coalitions import scores
 from lightning_explain.attribution.methods.method import METHODS, Method
 from lightning_explain.attribution.problem import Problem
+from lightning_explain.attribution.removal import left_without_each, regions_of_features
 from lightning_explain.inputs import Point
 
 
@@ -35,11 +36,17 @@ class FeatureAblation(Method):
     per_feature = True
 
     def __call__(self, problem: Problem) -> Point:  # noqa: D102
+        regions = regions_of_features(problem)
+        # Metrics that remove the same regions, one by one, get these scores for nothing.
+        left = self._left(problem) if regions is None else left_without_each(problem, regions)
+        return problem.features.spread(problem.value[:, None] - left, problem.z)
+
+    @staticmethod
+    def _left(problem: Problem) -> Tensor:
         count = problem.features.count
 
         def all_but(feature: Tensor) -> Tensor:
             present = torch.ones(len(feature), count, dtype=torch.bool, device=feature.device)
             return present.scatter_(1, feature[:, None], value=False)
 
-        falls = problem.value[:, None] - scores(problem, count, all_but)
-        return problem.features.spread(falls, problem.z)
+        return scores(problem, count, all_but)
