@@ -141,7 +141,7 @@ def _measure(problem: Problem, label: Tensor, ablated: Tensor | None, metrics: l
         rows, copies = index % n, index // n
         z = _without(problem, rows, None if ablated is None else ablated[copies])
         with torch.no_grad():
-            outputs = output(problem.model, replaced(problem.inputs, z, rows), problem.forward)
+            outputs = output(problem.model, replaced(problem, z, rows), problem.forward)
         for number in range(chunk.start // n, (chunk.stop - 1) // n + 1):
             part = slice(max(number * n - chunk.start, 0), (number + 1) * n - chunk.start)
             metrics[number].update(outputs[part], label.index_select(0, rows[part]))

@@ -87,9 +87,24 @@ class Explainer:
     def _delta(self, problem: Problem, point: Point) -> tuple[Tensor | None, Tensor | None]:
         if not self.method.complete_at(self.place):
             return None, None
-        span = (problem.value.double() - self.method.reference(problem).double()).detach()
-        total = torch.stack([leaf.detach().double().reshape(len(leaf), -1).sum(dim=1) for leaf in point]).sum(dim=0)
-        return total - span, span
+        reference = self.method.reference(problem)
+        span = (problem.value.double() - reference.double()).detach()
+        return convergence_delta(point, problem.value, reference), span
+
+
+def convergence_delta(point: Point, score: Tensor, reference: Tensor) -> Tensor:
+    """How far attributions are from adding up.
+
+    Args:
+        point: Attributions (n, ...) each.
+        score: What they should add up to (n,),
+        reference: beginning from this (n,).
+
+    Returns:
+        Sum of attributions - (score - reference), (n,), in float64; 0 is exact.
+    """
+    total = torch.stack([leaf.detach().double().reshape(len(leaf), -1).sum(dim=1) for leaf in point]).sum(dim=0)
+    return total - (score.double() - reference.double()).detach()
 
 
 def explain(  # noqa: PLR0913  (the whole question in one call)

@@ -47,7 +47,7 @@ def output(model: nn.Module, inputs: Inputs, forward: Forward = call, rows: int 
         TypeError: If no such tensor is found; pass ``forward=`` to pick it.
         ValueError: If the tensor does not have one row per sample.
     """
-    found = _prediction(forward(model, inputs))
+    found = prediction(forward(model, inputs))
     rows = leaves(inputs)[0].shape[0] if rows is None else rows
     if found.ndim == 0 or found.shape[0] != rows:
         raise ValueError(
@@ -67,7 +67,15 @@ def is_materialized(model: nn.Module) -> bool:
     return bool(parameters) and not any(is_lazy(parameter) or parameter.is_meta for parameter in parameters)
 
 
-def _prediction(result: Any) -> Tensor:  # noqa: ANN401
+def prediction(result: Any) -> Tensor:  # noqa: ANN401
+    """Find the tensor that holds predictions in what a model returned; see :func:`output`.
+
+    Returns:
+        The tensor.
+
+    Raises:
+        TypeError: If there is none.
+    """
     if isinstance(result, Tensor):
         return result
     if isinstance(getattr(result, "logits", None), Tensor):

@@ -12,7 +12,7 @@ from torch import Tensor
 from lightning_explain.attribution.interception import captured, capturing, intercepted
 from lightning_explain.attribution.model import output
 from lightning_explain.attribution.target import select
-from lightning_explain.inputs import Inputs, Point, leaves, names, rebuild, take, varied
+from lightning_explain.inputs import Inputs, Point, leaves, names, rebuild, take
 from lightning_explain.registry import unknown
 
 if TYPE_CHECKING:
@@ -60,13 +60,13 @@ class Input:
 
     def variable(self, problem: Question, inputs: Inputs) -> Point:  # noqa: D102
         point = leaves(inputs)
-        return tuple(point[i] for i in varied(problem.inputs))
+        return tuple(point[i] for i in problem.varied)
 
     def names(self, problem: Question) -> tuple[str, ...]:  # noqa: D102
-        return tuple(names(problem.inputs)[i] for i in varied(problem.inputs))
+        return tuple(names(problem.inputs)[i] for i in problem.varied)
 
     def score(self, problem: Question, z: Point, rows: Tensor) -> Tensor:  # noqa: D102
-        given = replaced(problem.inputs, z, rows)
+        given = replaced(problem, z, rows)
         return explained(problem, output(problem.model, given, problem.forward, len(rows)), rows)
 
     def observe(self, problem: Question, x: Point, rows: Tensor) -> tuple[Point, Tensor]:  # noqa: D102
@@ -171,7 +171,7 @@ class Neuron:
         return Input().names(problem)
 
     def score(self, problem: Question, z: Point, rows: Tensor) -> Tensor:  # noqa: D102
-        return self.unit(captured(problem, self.layer, replaced(problem.inputs, z, rows))[0])
+        return self.unit(captured(problem, self.layer, replaced(problem, z, rows))[0])
 
     def observe(self, problem: Question, x: Point, rows: Tensor) -> tuple[Point, Tensor]:  # noqa: D102
         z = tuple(map(differentiable, x))
@@ -249,18 +249,18 @@ def _written(index: Index) -> str:
     return str(index)
 
 
-def replaced(inputs: Inputs, z: Point, rows: Tensor) -> Inputs:
+def replaced(problem: Question, z: Point, rows: Tensor) -> Inputs:
     """Put the variable in the place of the inputs that can vary.
 
     Args:
-        inputs: The samples.
+        problem: The problem, with the samples.
         z: The variable (m, ...) each; clones are given on, for a model may work in place on its inputs.
         rows: The samples that the other inputs are taken from (m,).
 
     Returns:
         Inputs of m samples.
     """
-    given = dict(zip(varied(inputs), z, strict=True))
+    inputs, given = problem.inputs, dict(zip(problem.varied, z, strict=True))
     point = tuple(
         given[i].clone() if i in given else leaf.index_select(0, rows) for i, leaf in enumerate(leaves(inputs))
     )

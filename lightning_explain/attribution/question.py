@@ -18,7 +18,7 @@ from lightning_explain.attribution.place import Input, Neuron, Place
 from lightning_explain.attribution.tail import Replaced
 from lightning_explain.attribution.target import Readout
 from lightning_explain.feature_mask import select as select_mask
-from lightning_explain.inputs import Inputs, Point, batch_size, is_continuous, leaves, pick, rebuild, take
+from lightning_explain.inputs import Inputs, Point, batch_size, is_continuous, leaves, pick, rebuild, take, varied
 
 T = TypeVar("T")
 Q = TypeVar("Q", bound="Question")
@@ -42,6 +42,8 @@ class Question:
         feature_mask: Which elements of the variable are perturbed as one (see
             :func:`~lightning_explain.feature_mask.match`); None: those of a position, whatever its channel.
         create_graph: Whether results depend differentiably on the parameters and the inputs.
+        about: Which inputs attributions are about, by number; the others are held fixed. None: those with floating
+            point values, or all if none has such values.
         tails: At which places the part of the model that lies behind them can be run alone, once it was tried: for
             these samples and no others.
     """
@@ -56,6 +58,7 @@ class Question:
     budget: RowBudget = field(default_factory=RowBudget)
     feature_mask: Inputs | None = None
     create_graph: bool = False
+    about: tuple[int, ...] | None = None
     tails: dict[Place, bool] = field(default_factory=dict, repr=False)
 
     _memory: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False)
@@ -64,6 +67,11 @@ class Question:
     def samples(self) -> int:
         """The number of samples n."""
         return batch_size(self.inputs)
+
+    @property
+    def varied(self) -> tuple[int, ...]:
+        """The numbers of the inputs that attributions are about."""
+        return tuple(varied(self.inputs)) if self.about is None else self.about
 
     @cached_property
     def z(self) -> Point:
@@ -236,7 +244,9 @@ class Question:
     @property
     def _holds_ids_fixed(self) -> bool:
         """Whether integers are their own baseline, and samples are not simply blank otherwise."""
-        pairs = list(zip(leaves(self.inputs), leaves(self.baseline), strict=True))
+        inputs, baseline = leaves(self.inputs), leaves(self.baseline)
+        chosen = range(len(inputs)) if self.about is None else self.about
+        pairs = [(inputs[i], baseline[i]) for i in chosen]
         ids = [torch.equal(leaf, base) for leaf, base in pairs if not is_continuous(leaf)]
         blank = [torch.equal(leaf, base) for leaf, base in pairs if is_continuous(leaf)]
         return any(ids) and not (blank and all(blank))

@@ -34,6 +34,7 @@ class FeatureAblation(Method):
     """
 
     per_feature = True
+    shares_points = True
 
     def __call__(self, problem: Problem) -> Point:  # noqa: D102
         regions = regions_of_features(problem)

@@ -44,6 +44,7 @@ class KernelShap(Method):
 
     complete = True
     per_feature = True
+    shares_points = True
 
     n_samples: int = 256
     seed: int = 0

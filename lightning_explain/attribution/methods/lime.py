@@ -47,6 +47,7 @@ class Lime(Method):
     """
 
     per_feature = True
+    shares_points = True
 
     n_samples: int = 256
     regularization: str = "lasso"

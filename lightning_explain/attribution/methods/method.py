@@ -35,6 +35,9 @@ class Method(ABC):
     one_pass: ClassVar[bool] = False
     """Whether the variable and its gradient at the inputs are all that the method asks for."""
 
+    shares_points: ClassVar[bool] = False
+    """Whether scores at points that all samples share are all that the method asks for."""
+
     through: ClassVar[bool] = False
     """Whether a neuron is where the explained output is followed through, not what is explained in its place."""
 

@@ -42,6 +42,8 @@ class Occlusion(Method):
             left out.
     """
 
+    shares_points = True
+
     window: int | tuple[int, ...] | None = None
     stride: int | tuple[int, ...] | None = None
 

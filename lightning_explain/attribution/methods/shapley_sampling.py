@@ -39,6 +39,7 @@ class ShapleySampling(Method):
 
     complete = True
     per_feature = True
+    shares_points = True
 
     n_samples: int = 25
     antithetic: bool = False

@@ -35,6 +35,7 @@ class ShapleyValues(Method):
 
     complete = True
     per_feature = True
+    shares_points = True
 
     max_features: int = 16
 

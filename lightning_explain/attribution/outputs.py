@@ -1,0 +1,96 @@
+"""Several outputs explained by the rows of one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lightning_explain.attribution.derivative import accumulator
+from lightning_explain.attribution.model import output
+from lightning_explain.attribution.problem import Points, Problem
+from lightning_explain.attribution.tail import shortened
+from lightning_explain.attribution.target import select
+from lightning_explain.feature_mask import select as select_mask
+from lightning_explain.inputs import Inputs, leaves, pick, take
+
+
+@dataclass(frozen=True, eq=False)
+class Outputs(Problem):
+    """A problem in which the samples stand once for each of several outputs: all of them for the first, and so on.
+
+    A method that asks for nothing but scores at points that all samples share (``Method.shares_points``) gets those
+    of every output from rows that are run once.
+
+    Args:
+        single: The problem in which the samples stand once.
+        targets: What is explained of them, indices (n, k) for each output.
+    """
+
+    single: Problem = field(kw_only=True)
+    targets: Sequence[Tensor] = field(kw_only=True)
+
+    def values(self, copies: int, points: Points) -> Tensor:  # noqa: D102
+        single, n = self.single, self.single.samples
+        place = shortened(single, copies)
+        parts: list[Tensor] = []
+
+        def body(chunk: slice) -> None:
+            index = torch.arange(chunk.start, chunk.stop, device=leaves(single.inputs)[0].device)
+            rows = index % n
+            with torch.no_grad():
+                given = self._given(place, points(rows, index // n), rows)
+                scores = [select(given, target.index_select(0, rows), single.readout) for target in self.targets]
+            parts.append(torch.stack([score.to(accumulator(score), copy=True) for score in scores]))
+
+        self.budget.run(copies * n, f"forward{single.place}", body)
+        together = torch.cat(parts, dim=1).view(len(self.targets), copies, n)
+        return together.transpose(1, 2).reshape(-1, copies)
+
+    def select(self, rows: Tensor) -> Outputs:
+        """The same problem for some samples: ``rows`` holds them for every output alike.
+
+        Returns:
+            A problem of ``len(rows)`` samples.
+        """
+        chosen = rows[rows < self.single.samples]
+        return of_each(self.single.select(chosen), [target.index_select(0, chosen) for target in self.targets])
+
+    def _given(self, place: Any, z: Any, rows: Tensor) -> Tensor:  # noqa: ANN401
+        # What the model gives: the place itself only tells one number of it.
+        results: list[Any] = []
+
+        def kept(model: nn.Module, inputs: Inputs) -> Any:  # noqa: ANN401
+            results.append(self.single.forward(model, inputs))
+            return results[0]
+
+        place.score(replace(self.single, forward=kept, target=None, readout="first"), z, rows)
+        return output(self.single.model, self.single.inputs, lambda *_: results[0], len(rows))
+
+
+def of_each(problem: Problem, targets: Sequence[Tensor]) -> Outputs:
+    """The samples of a problem, once for each of several outputs.
+
+    Args:
+        problem: The problem, its own target aside.
+        targets: Indices (n, k) for each output.
+
+    Returns:
+        A problem of as many times the samples, output by output.
+    """
+    rows = torch.arange(problem.samples, device=leaves(problem.inputs)[0].device).repeat(len(targets))
+    mask = problem.feature_mask
+    changes = {
+        "inputs": take(problem.inputs, rows),
+        "baseline": take(problem.baseline, rows),
+        "target": torch.cat(list(targets)),
+        "feature_mask": None if mask is None else select_mask(mask, rows, problem.samples),
+        "tails": {},
+    }
+    kept = {held.name: getattr(problem, held.name) for held in fields(Problem) if held.init}
+    several = Outputs(**(kept | changes), single=problem, targets=targets)
+    several.remember(z=pick(problem.z, rows), z0=pick(problem.z0, rows), outputs=problem.outputs[rows])
+    return several

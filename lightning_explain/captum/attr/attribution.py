@@ -1,0 +1,191 @@
+"""What all of Captum's attribution classes have in common."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lightning_explain.attribution.engine import convergence_delta
+from lightning_explain.captum.arguments import Baselines, Tensors, as_arguments, as_baselines, as_inputs
+from lightning_explain.captum.asking import Ask, answer
+from lightning_explain.captum.attr.documentation import documented
+from lightning_explain.captum.calling import called
+from lightning_explain.captum.errors import ArgumentError
+from lightning_explain.captum.selecting import Target, selected
+
+
+def answered(asks: Callable[..., Ask]) -> Callable[..., Any]:
+    """Make a method ``attribute`` of one that says what is asked.
+
+    Args:
+        asks: A method with Captum's parameters, which returns the question.
+
+    Returns:
+        A method with the same parameters, which returns attributions. ``.asks`` is the first, for those that ask
+        something around it; ``.__wrapped__`` is what Captum's own wrappers call.
+    """
+
+    @wraps(asks)
+    def attribute(self: Attribution, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+        return answer(self.forward_func, asks(self, *args, **kwargs))
+
+    @wraps(asks)
+    def outer(self: Attribution, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+        return attribute(self, *args, **kwargs)
+
+    outer.asks = asks  # type: ignore[attr-defined]
+    outer.__doc__ = documented(asks)
+    outer.__annotations__["return"] = Any
+    outer.__wrapped__ = attribute
+    return outer
+
+
+class Attribution:
+    """The base of all methods: a forward function, and ``attribute``.
+
+    Args:
+        forward_func: A model, or any function of the inputs and the additional arguments.
+    """
+
+    attribute: Callable[..., Any]
+
+    def __init__(self, forward_func: Callable[..., Any]) -> None:
+        self.forward_func = forward_func
+
+    @property
+    def multiplies_by_inputs(self) -> bool:
+        """Whether attributions are shares of the output; otherwise they are sensitivities."""
+        return False
+
+    def has_convergence_delta(self) -> bool:
+        """Whether ``attribute`` takes ``return_convergence_delta``.
+
+        Returns:
+            True or False.
+        """
+        return False
+
+    def attribute_future(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+        """Explain a forward function that returns futures.
+
+        Raises:
+            NotImplementedError: If the method does not have it.
+        """
+        raise NotImplementedError(f"attribute_future is not there for {self.get_name()}; use attribute.")
+
+    def compute_convergence_delta(self, *args: Any, **kwargs: Any) -> Tensor:
+        """How far attributions are from adding up.
+
+        Raises:
+            NotImplementedError: If the method is not complete.
+        """
+        raise NotImplementedError(f"There is no convergence delta for {self.get_name()}.")
+
+    @classmethod
+    def get_name(cls) -> str:
+        """The class's name, in words.
+
+        Returns:
+            ``"Integrated Gradients"``, say.
+        """
+        return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", cls.__name__)
+
+
+class GradientAttribution(Attribution):
+    """The base of methods that ask for gradients."""
+
+    def compute_convergence_delta(
+        self,
+        attributions: Tensors,
+        start_point: Baselines,
+        end_point: Tensors,
+        target: Target = None,
+        additional_forward_args: object = None,
+    ) -> Tensor:
+        """How far attributions are from adding up to the difference of outputs.
+
+        Args:
+            attributions: One tensor for each input.
+            start_point: The baselines.
+            end_point: The inputs (n, ...).
+            target: Which output was explained.
+            additional_forward_args: What the forward function is given after the inputs.
+
+        Returns:
+            Sum of attributions - (output at the inputs - output at the baselines), (n,); 0 is exact.
+
+        Raises:
+            ArgumentError: If baselines and inputs do not fit.
+        """
+        given, inputs = as_inputs(attributions), as_inputs(end_point)
+        arguments = as_arguments(additional_forward_args)
+        if {len(leaf) for leaf in given} != {len(inputs[0])}:
+            raise ArgumentError(
+                f"Expected attributions of {len(inputs[0])} samples, got {[len(leaf) for leaf in given]}."
+            )
+        with torch.no_grad():
+            start, end = (
+                selected(called(self.forward_func, point, arguments), target)
+                for point in (as_baselines(start_point, inputs), inputs)
+            )
+        return convergence_delta(given, _total(end), _total(start)).to(given[0])
+
+
+class PerturbationAttribution(Attribution):
+    """The base of methods that perturb."""
+
+    @property
+    def multiplies_by_inputs(self) -> bool:
+        """Whether attributions are shares of the output."""
+        return True
+
+
+class InternalAttribution(Attribution):
+    """The base of methods at a layer.
+
+    Args:
+        forward_func: A model, or any function of the inputs and the additional arguments.
+        layer: The layer, or several.
+        device_ids: Accepted and not needed: a layer runs where it is.
+    """
+
+    def __init__(
+        self, forward_func: Callable[..., Any], layer: nn.Module | list[nn.Module], device_ids: list[int] | None = None
+    ) -> None:
+        super().__init__(forward_func)
+        self.layer = layer
+        self.device_ids = device_ids
+
+
+class LayerAttribution(InternalAttribution):
+    """The base of methods whose attributions are about a layer."""
+
+    @staticmethod
+    def interpolate(
+        layer_attribution: Tensor, interpolate_dims: int | tuple[int, ...], interpolate_mode: str = "nearest"
+    ) -> Tensor:
+        """Upsample a layer's attributions to another size.
+
+        Args:
+            layer_attribution: Attributions (n, channels, ...).
+            interpolate_dims: The sizes of the dimensions after the second.
+            interpolate_mode: As in :func:`torch.nn.functional.interpolate`.
+
+        Returns:
+            Attributions (n, channels, *interpolate_dims).
+        """
+        return F.interpolate(layer_attribution, interpolate_dims, mode=interpolate_mode)
+
+
+class NeuronAttribution(InternalAttribution):
+    """The base of methods that explain a unit of a layer."""
+
+
+def _total(output: Tensor) -> Tensor:
+    return output.reshape(len(output), -1).sum(dim=1)

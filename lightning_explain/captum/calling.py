@@ -1,0 +1,139 @@
+"""Forward functions of any kind, called as the engine calls a model: with rows, for a tensor of one row each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from inspect import signature
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lightning_explain.attribution.model import prediction
+from lightning_explain.captum.errors import ArgumentError
+from lightning_explain.captum.selecting import Index, Target, selected, taken
+from lightning_explain.inputs import Point
+
+Function = Callable[..., Any]
+
+
+class OnePerBatch(Exception):  # noqa: N818  (no error: the batch is then explained as a whole)
+    """The forward function gives numbers for the batch as a whole, not a row for each sample."""
+
+
+@dataclass(frozen=True)
+class PerSample:
+    """A forward function that gives a row for each sample.
+
+    Args:
+        function: The forward function.
+        count: The number of inputs.
+        arguments: What it is given after them.
+        samples: The number of samples; tensors among the arguments that have as many rows go with the samples.
+        index: Which output is explained of all samples alike; None: what is given, as it is.
+        one_each: Whether a number for each sample is to come out.
+    """
+
+    function: Function
+    count: int
+    arguments: tuple[Any, ...]
+    samples: int
+    index: tuple[Index, ...] | None = None
+    one_each: bool = False
+
+    @property
+    def beside(self) -> Point:
+        """The arguments that have a row for each sample."""
+        return tuple(argument for argument in self.arguments if self._has_rows(argument))
+
+    def __call__(self, _model: object, inputs: Point) -> Tensor:
+        """Call the function for some samples.
+
+        Returns:
+            What is explained, (m, ...).
+
+        Raises:
+            OnePerBatch: If one number came for several samples.
+            ArgumentError: If more than one came for each, where one is explained.
+        """
+        found = self.outputs(inputs)
+        if self.one_each and found.numel() != len(found):
+            raise ArgumentError(
+                f"The explained outputs have shape {tuple(found.shape)}; one number for each sample can be explained."
+                " Give target=, the index of one."
+            )
+        return found
+
+    def outputs(self, inputs: Point) -> Tensor:
+        """What the function gives for some samples.
+
+        Returns:
+            Outputs (m, ...), with the index applied.
+
+        Raises:
+            OnePerBatch: If one number came for several samples.
+        """
+        held = iter(inputs[self.count :])
+        arguments = [next(held) if self._has_rows(argument) else argument for argument in self.arguments]
+        found = called(self.function, inputs[: self.count], arguments)
+        if found.ndim == 0 or (len(found) == 1 < len(inputs[0])):
+            raise OnePerBatch
+        return found if self.index is None else taken(found, self.index)
+
+    def _has_rows(self, argument: object) -> bool:
+        return isinstance(argument, Tensor) and argument.ndim > 0 and len(argument) == self.samples
+
+
+@dataclass(frozen=True)
+class PerBatch:
+    """A forward function that gives numbers for the batch as a whole: the batch is then one sample, (1, n, ...).
+
+    Args:
+        function: The forward function.
+        arguments: What it is given after the inputs.
+        target: Which output is explained.
+    """
+
+    function: Function
+    arguments: tuple[Any, ...]
+    target: Target = None
+    shapes: list[tuple[int, ...]] = field(default_factory=list, compare=False)
+
+    def __call__(self, _model: object, inputs: Point) -> Tensor:
+        """Call the function for some batches, one after the other.
+
+        Returns:
+            What it gives, (m, numbers).
+        """
+        return torch.stack([self._one(tuple(leaf[row] for leaf in inputs)) for row in range(len(inputs[0]))])
+
+    def _one(self, batch: Point) -> Tensor:
+        found = called(self.function, batch, self.arguments)
+        found = found if found.ndim == 0 else selected(found, self.target)
+        if not self.shapes:
+            self.shapes.append(tuple(found.shape))
+        return found.flatten()
+
+
+def called(function: Function, inputs: Point, arguments: tuple[Any, ...] | list[Any]) -> Tensor:
+    """Call a forward function.
+
+    Returns:
+        The tensor that holds its predictions; a Python number becomes a tensor.
+
+    Raises:
+        TypeError: If it gives none.
+    """
+    takes_none = not isinstance(function, torch.nn.Module) and _takes_nothing(function)
+    found = function() if takes_none else function(*inputs, *arguments)
+    if isinstance(found, (int, float)):
+        return torch.tensor(found, dtype=torch.int64 if isinstance(found, int) else torch.float64)
+    return prediction(found)
+
+
+def _takes_nothing(function: Function) -> bool:
+    try:
+        return not signature(function).parameters
+    except (TypeError, ValueError):  # built-in functions do not say
+        return False
