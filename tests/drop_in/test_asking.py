@@ -1,0 +1,103 @@
+import pytest
+import torch
+from captum import attr as captum
+from torch import Tensor, nn
+
+from lightning_explain.attribution.methods import FeatureAblation, InputXGradient, IntegratedGradients
+from lightning_explain.captum.asking import Ask, answer
+from lightning_explain.captum.attr import IntegratedGradients as Shell
+from lightning_explain.captum.attr import Saliency
+from lightning_explain.captum.errors import ArgumentError
+
+X = torch.linspace(-1, 1, 12).reshape(3, 4)
+
+
+@pytest.fixture
+def model() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(6), nn.Tanh(), nn.Linear(6, 3))
+
+
+def per_output(found: object) -> list[Tensor]:
+    return [point[0] for point in found.points]
+
+
+@pytest.mark.parametrize("target", [1, (1,), [0, 1, 2], torch.tensor([0, 1, 2]), [(0,), (1,), (2,)]])
+def test_targets_mean_what_they_mean_in_captum(model: nn.Module, target: object) -> None:
+    ours, delta = Shell(model).attribute(X, target=target, return_convergence_delta=True)
+    theirs, their_delta = captum.IntegratedGradients(model.eval()).attribute(
+        X, target=target, return_convergence_delta=True
+    )
+    torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(delta, their_delta, atol=1e-6, rtol=1e-5)
+
+
+def test_the_model_is_left_as_it_was(model: nn.Module) -> None:
+    x = X.clone().requires_grad_()
+    x.grad = torch.full_like(x, 7.0)
+    state = {name: held.clone() for name, held in model.state_dict().items()}
+    found = Saliency(model).attribute(x, target=0)
+    assert model.training
+    assert not found.requires_grad
+    assert x.requires_grad
+    assert x.grad.eq(7).all()
+    assert all(torch.equal(state[name], held) for name, held in model.state_dict().items())
+    assert all(parameter.requires_grad and parameter.grad is None for parameter in model.parameters())
+
+
+def test_explaining_works_in_inference_mode(model: nn.Module) -> None:
+    with torch.inference_mode():
+        inside = Saliency(model).attribute(X * 1, target=0)
+    assert torch.equal(inside, Saliency(model).attribute(X, target=0))
+
+
+def test_every_output_is_explained_by_the_rows_of_one(model: nn.Module) -> None:
+    rows = 0
+
+    def counted(x: Tensor) -> Tensor:
+        nonlocal rows
+        rows += len(x)
+        return model.eval()(x)
+
+    found = answer(counted, Ask(FeatureAblation(), X, whole=True, form=per_output))
+    assert rows == 3 + 4 * 3
+    for number, points in enumerate(found):
+        expected = captum.FeatureAblation(model).attribute(X, target=number)
+        torch.testing.assert_close(points, expected)
+
+
+def test_a_batch_with_one_number_is_one_sample() -> None:
+    def total(x: Tensor, y: Tensor) -> float:
+        return float((x * 2).sum() + y.sum())
+
+    y = torch.arange(5.0)
+    found = answer(
+        total, Ask(FeatureAblation(), (X, y), whole=True, form=lambda it: (it.shape, it.per_batch, it.point))
+    )
+    shape, per_batch, (x_part, y_part) = found
+    assert shape == ()
+    assert per_batch
+    torch.testing.assert_close(x_part[0].float(), (2 * X).sum(dim=0).expand(3, 4))
+    torch.testing.assert_close(y_part, torch.full((1, 5), 10.0, dtype=torch.float64))
+
+
+def test_gradients_of_one_number_for_the_batch() -> None:
+    whole = lambda x: (x**2).sum().reshape(1)  # noqa: E731
+    torch.testing.assert_close(answer(whole, Ask(InputXGradient(), X, form=lambda it: it.point[0][0])), 2 * X**2)
+
+
+def test_arguments_beside_the_inputs_are_not_explained() -> None:
+    weight = torch.tensor([[1.0], [2.0], [3.0]])
+
+    def scaled(x: Tensor, w: Tensor, flag: str, ids: Tensor) -> Tensor:
+        assert flag == "on"
+        return (x**2 * w).sum(dim=1) + ids
+
+    ask = Ask(IntegratedGradients(), (X,), additional_forward_args=(weight, "on", torch.arange(3)))
+    (found,) = answer(scaled, ask)
+    torch.testing.assert_close(found, X**2 * weight, atol=1e-6, rtol=1e-5)
+
+
+def test_an_output_has_to_be_chosen(model: nn.Module) -> None:
+    with pytest.raises(ArgumentError, match="Give target="):
+        Saliency(model).attribute(X)
