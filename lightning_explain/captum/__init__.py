@@ -1,0 +1,1 @@
+"""Captum's public names: shells around the engine, without mathematics of their own."""
