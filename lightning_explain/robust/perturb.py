@@ -92,8 +92,8 @@ def attacked(problem: Problem, attack: Attack, loss: Loss | None = None, mask: I
     point, moving = leaves(problem.inputs), varied(problem.inputs)
     if not is_continuous(point[moving[0]]):
         raise TypeError(
-            f"There is nothing to move: {', '.join(names(problem.inputs))} hold integers, which have no gradient. Attack the"
-            " output of their embedding."
+            f"There is nothing to move: {', '.join(names(problem.inputs))} hold integers, without a gradient. Attack"
+            " the output of their embedding."
         )
     free = free_elements(None if mask is None else leaves(mask), point, names(problem.inputs))
     x = Input().variable(problem, problem.inputs)

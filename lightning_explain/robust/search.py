@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import overload
 
 import torch
 from torch import Tensor
@@ -35,3 +38,38 @@ def smallest(succeeds: Callable[[int, Tensor], Tensor], values: int, cases: int 
             high[asked[won]] = value
             low[asked[~won]] = value + 1
     return high
+
+
+@dataclass(frozen=True)
+class Steps(Sequence[float]):
+    """Equally distant values, from the first up and below the last.
+
+    Args:
+        first: The first of them.
+        below: What all are below.
+        step: The distance between two; positive.
+
+    Example:
+        >>> list(Steps(0, 6, 2)), len(Steps(0.0, 1.0, 0.1))
+        ([0, 2, 4], 10)
+    """
+
+    first: float
+    below: float
+    step: float
+
+    def __len__(self) -> int:
+        # Not one more where a sum of rounded steps falls just short.
+        return max(0, math.ceil(round((self.below - self.first) / self.step, 9)))
+
+    @overload
+    def __getitem__(self, index: int) -> float: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[float]: ...
+
+    def __getitem__(self, index: int | slice) -> float | list[float]:
+        numbers = range(len(self))[index]
+        if isinstance(numbers, range):
+            return [self.first + number * self.step for number in numbers]
+        return self.first + numbers * self.step
