@@ -67,7 +67,7 @@ class Tally:
         before = self._parts
         means = zip(before["mean"], parts, strict=True)
         self._parts = {
-            "mean": tuple(mean + (part - mean) / self._count for mean, part in means),
+            "mean": tuple(mean + (_floating(part) - mean) / self._count for mean, part in means),
             "max": tuple(map(torch.maximum, before["max"], parts)),
             "min": tuple(map(torch.minimum, before["min"], parts)),
         }
@@ -85,7 +85,7 @@ def over_samples(result: Tensor | tuple[Tensor, ...]) -> Tensor | tuple[Tensor, 
 
 
 def _tensor(value: float | Tensor) -> Tensor:
-    return value.detach() if isinstance(value, Tensor) else torch.tensor(value, dtype=torch.float32)
+    return value.detach().clone() if isinstance(value, Tensor) else torch.tensor(value, dtype=torch.float32)
 
 
 def _floating(value: Tensor) -> Tensor:
