@@ -61,7 +61,7 @@ class Tally:
         parts = self._parts[statistic]
         if self._kind is None:
             return parts[0]
-        return self._kind(*parts) if hasattr(self._kind, "_fields") else parts  # type: ignore[return-value]
+        return _in_class(parts, self._kind)
 
     def _update(self, parts: tuple[Tensor, ...]) -> None:
         before = self._parts
@@ -77,11 +77,15 @@ def over_samples(result: Tensor | tuple[Tensor, ...]) -> Tensor | tuple[Tensor, 
     """The mean over the samples, which come first.
 
     Returns:
-        Tensors without their first dimension; single numbers as they are.
+        Tensors without their first dimension, in the tuple's class; single numbers as they are.
     """
     if isinstance(result, tuple):
-        return tuple(_floating(part).mean(dim=0) for part in result)
+        return _in_class(tuple(_floating(part).mean(dim=0) for part in result), type(result))
     return _floating(result).mean(dim=0)
+
+
+def _in_class(parts: tuple[Tensor, ...], kind: type[object]) -> tuple[Tensor, ...]:
+    return kind(*parts) if hasattr(kind, "_fields") else parts  # type: ignore[return-value]  # named tuples
 
 
 def _tensor(value: float | Tensor) -> Tensor:
