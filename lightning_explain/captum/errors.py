@@ -1,8 +1,11 @@
-"""Errors that Captum raises as ``AssertionError``, of the right type as well."""
+"""What is raised for arguments that do not fit.
+
+Captum raises ``AssertionError`` for most of them; scripts that catch it go on to work.
+"""
 
 
 class ArgumentError(ValueError, AssertionError):
-    """An argument does not fit."""
+    """An argument has the wrong shape or value."""
 
 
 class ArgumentTypeError(TypeError, AssertionError):
@@ -10,4 +13,4 @@ class ArgumentTypeError(TypeError, AssertionError):
 
 
 class SelectionError(IndexError, AssertionError):
-    """A target or a neuron does not fit the tensor that it is read from."""
+    """A target, or a neuron, is not there."""

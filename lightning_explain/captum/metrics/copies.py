@@ -8,11 +8,10 @@ from typing import Any
 
 from torch import Tensor
 
-from lightning_explain.captum.calling import Tensors, as_point, interleaved
+from lightning_explain.captum.arguments import Baselines
 from lightning_explain.captum.errors import ArgumentError, ArgumentTypeError
+from lightning_explain.captum.lending import as_point, interleaved
 from lightning_explain.inputs import Point
-
-Baselines = Tensor | float | tuple[Tensor | float, ...] | None
 
 
 def copies_at_a_time(samples: int, copies: int, most_rows: int | None) -> Iterator[int]:
@@ -47,8 +46,8 @@ def copies_at_a_time(samples: int, copies: int, most_rows: int | None) -> Iterat
         yield min(step, copies - start)
 
 
-def as_baselines(baselines: Baselines, count: int) -> tuple[Tensor | float, ...]:
-    """Baselines for each input.
+def given_baselines(baselines: Baselines, count: int) -> tuple[Tensor | float, ...]:
+    """Baselines as they were given, one for each input: perturbation functions are passed numbers as numbers.
 
     Args:
         baselines: Tensors or numbers; None: zeros.
@@ -105,20 +104,15 @@ def as_pair(given: object) -> tuple[Point, Point]:
     return as_point(given[0], "perturbations"), as_point(given[1], "perturbed inputs")
 
 
-def require_same_shapes(first: Tensors, second: Tensors, what: tuple[str, str]) -> None:
-    """Refuse tensors that do not belong together, one by one.
-
-    Args:
-        first: Tensors.
-        second: Tensors.
-        what: What they are.
+def require_alike(point: Point, attributions: Point) -> None:
+    """Refuse attributions that are not of the inputs' shapes.
 
     Raises:
         ArgumentError: If there are not as many, or two shapes differ.
     """
-    shapes = [[tuple(leaf.shape) for leaf in as_point(tensors)] for tensors in (first, second)]
+    shapes = [[tuple(leaf.shape) for leaf in tensors] for tensors in (point, attributions)]
     if shapes[0] != shapes[1]:
-        raise ArgumentError(f"{what[0]} and {what[1]} must have the same shapes, got {shapes[0]} and {shapes[1]}.")
+        raise ArgumentError(f"Inputs and attributions must have the same shapes, got {shapes[0]} and {shapes[1]}.")
 
 
 def for_each_row(given: Point, point: Point, what: str) -> Point:

@@ -9,16 +9,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lightning_explain.captum.calling import Call, Tensors, as_arguments, as_point, interleaved, unpacked
+from lightning_explain.captum.arguments import Baselines, Tensors, as_arguments, as_inputs
 from lightning_explain.captum.errors import ArgumentError
+from lightning_explain.captum.lending import Call, as_point, interleaved, unpacked
 from lightning_explain.captum.metrics.copies import (
-    Baselines,
-    as_baselines,
     as_pair,
     beside,
     copies_at_a_time,
     for_each_row,
-    require_same_shapes,
+    given_baselines,
+    require_alike,
 )
 from lightning_explain.captum.selecting import Target
 from lightning_explain.inputs import Point
@@ -49,9 +49,9 @@ def infidelity_perturb_func_decorator(multiply_by_inputs: bool = True) -> Callab
         @functools.wraps(perturb_func)
         def both(inputs: Tensors, baselines: Baselines = None) -> tuple[Point, Point]:
             given = perturb_func(inputs) if baselines is None else perturb_func(inputs, baselines)
-            point = as_point(inputs)
+            point = as_inputs(inputs)
             perturbed = for_each_row(as_point(given, "perturbed inputs"), point, "Perturbed inputs")
-            triples = zip(point, perturbed, as_baselines(baselines, len(point)), strict=True)
+            triples = zip(point, perturbed, given_baselines(baselines, len(point)), strict=True)
             changes = (formula.perturbation(*triple, relative=multiply_by_inputs) for triple in triples)
             return tuple(changes), perturbed
 
@@ -95,10 +95,10 @@ def infidelity(  # noqa: PLR0913  (Captum's)
     Raises:
         ArgumentError: If shapes do not fit.
     """
-    point, maps = as_point(inputs), as_point(attributions, "attributions")
-    require_same_shapes(point, maps, ("Inputs", "attributions"))
+    point, maps = as_inputs(inputs), as_point(attributions, "attributions")
+    require_alike(point, maps)
     call = Call(forward_func, as_arguments(additional_forward_args), target)
-    held = None if baselines is None else as_baselines(baselines, len(point))
+    held = None if baselines is None else given_baselines(baselines, len(point))
     with torch.no_grad():
         before = _column(call.scores(point), len(point[0]))
         foretold, drops = [], []

@@ -11,15 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lightning_explain.captum.calling import (
-    Tensors,
-    as_arguments,
-    as_point,
-    interleaved,
-    interleaved_target,
-    unpacked,
-)
+from lightning_explain.captum.arguments import Tensors, as_arguments, as_inputs
 from lightning_explain.captum.errors import ArgumentError
+from lightning_explain.captum.lending import as_point, interleaved, interleaved_target, unpacked
 from lightning_explain.captum.metrics.copies import beside, copies_at_a_time
 from lightning_explain.inputs import Point
 from lightning_explain.metrics.robustness.changes import relative_change
@@ -82,7 +76,7 @@ def sensitivity_max(
     order = 2.0 if norm_ord == "fro" else norm_ord
     if isinstance(order, str):
         raise ArgumentError(f"norm_ord must be 'fro' or a number, got {norm_ord!r}: an explanation is a vector here.")
-    point, perturbed = as_point(inputs), _perturber(perturb_func, perturb_radius)
+    point, perturbed = as_inputs(inputs), _perturber(perturb_func, perturb_radius)
     with torch.no_grad():
         before = as_point(explanation_func(point, **kwargs), "explanations")
         parts = []
@@ -105,7 +99,7 @@ def _perturber(perturb_func: Callable[..., Any], radius: float) -> Callable[[Ten
 
 
 def _noisy(inputs: Tensors, radius: float, generator: torch.Generator) -> Point:
-    floating = (leaf if leaf.is_floating_point() else leaf.float() for leaf in as_point(inputs))
+    floating = (leaf if leaf.is_floating_point() else leaf.float() for leaf in as_inputs(inputs))
     return tuple(leaf + LInf().draw(torch.ones_like(leaf), radius, generator) for leaf in floating)
 
 

@@ -9,8 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lightning_explain.captum.calling import Call, Tensors, alike, as_point, lent
+from lightning_explain.captum.arguments import Tensors, as_inputs, shaped_like
 from lightning_explain.captum.errors import ArgumentError, ArgumentTypeError
+from lightning_explain.captum.lending import Call, as_point, lent
 from lightning_explain.captum.selecting import selected
 from lightning_explain.inputs import Point, is_continuous, names, varied
 from lightning_explain.randomness import stream
@@ -49,7 +50,7 @@ class Victim:
         Raises:
             ArgumentTypeError: If no input is of floating point.
         """
-        point = as_point(inputs)
+        point = as_inputs(inputs)
         moving = varied(point)
         if not is_continuous(point[moving[0]]):
             raise ArgumentTypeError("No input is of floating point, so that there is no gradient to attack along.")
@@ -61,7 +62,7 @@ class Victim:
         with lent(self.call.function):
             x = tuple(point[i] for i in moving)
             moved = carried_out(attack, slope, x, tuple(free[i] for i in moving))
-        return alike(_placed(point, moving, moved), inputs)
+        return shaped_like(inputs, _placed(point, moving, moved))
 
     def _losses(self, point: Point) -> Tensor:
         outputs, target = self.call.outputs(*point), self.call.target

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lightning_explain.captum.calling import as_arguments
+from lightning_explain.captum.arguments import as_arguments
 from lightning_explain.captum.errors import ArgumentError, ArgumentTypeError
 from lightning_explain.captum.robust.running import Prepared, runner
 from lightning_explain.robust.groups import in_groups

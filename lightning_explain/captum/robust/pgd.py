@@ -8,8 +8,9 @@ from collections.abc import Callable
 from typing import Any
 
 from lightning_explain import robust
-from lightning_explain.captum.calling import Call, Tensors, as_arguments
+from lightning_explain.captum.arguments import Tensors, as_arguments
 from lightning_explain.captum.errors import ArgumentError
+from lightning_explain.captum.lending import Call
 from lightning_explain.captum.robust.attacking import LossFunction, Victim, fresh_seed
 from lightning_explain.captum.robust.fgsm import FGSM
 from lightning_explain.captum.robust.perturbation import Perturbation

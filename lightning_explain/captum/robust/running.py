@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from lightning_explain.captum.calling import Call, lent, repeated
+from lightning_explain.captum.lending import Call, lent, repeated
 
 
 @dataclass(frozen=True, eq=False)

@@ -204,13 +204,15 @@ def test_integers_stay():
 def test_bad_arguments_raise_what_captum_raises_and_the_right_kind():
     attack = robust.FGSM(Net())
     for bad in ([inputs()], "x", (inputs(), 3)):
-        with pytest.raises(ArgumentTypeError, match="inputs must be a tensor or a tuple of tensors, got"):
+        with pytest.raises(ArgumentTypeError, match="Inputs are a tensor or a tuple of tensors, got"):
             attack.perturb(bad, 0.1, 1)
     with pytest.raises(ArgumentError, match=r"The output has several numbers for each row, shape \(3, 3\); a target"):
         attack.perturb(inputs(), 0.1, None)
-    for target, message in ((7, "out of range"), ([1, 2], "holds 2 targets for 3 rows"), ((1, 1), "more indices than")):
-        with pytest.raises(SelectionError, match=message):
+    for target in (7, (1, 1), [1, 2, 7]):
+        with pytest.raises(SelectionError, match="[Tt]arget"):
             attack.perturb(inputs(), 0.1, target)
+    with pytest.raises(ArgumentError, match="one target for each of 3 samples, got 2"):
+        attack.perturb(inputs(), 0.1, [1, 2])
     assert issubclass(ArgumentTypeError, (TypeError,))
     assert issubclass(ArgumentTypeError, AssertionError)
     assert issubclass(ArgumentError, ValueError)

@@ -1,31 +1,30 @@
-"""Inputs, further arguments and targets as Captum's users write them, and the function that they are passed to."""
+"""Forward functions of any kind, called as Captum calls them: with the whole batch, and the model given back."""
 
 from __future__ import annotations
 
-import contextlib
-import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from lightning_explain.attribution.budget import RowBudget
 from lightning_explain.attribution.guard import borrowed
+from lightning_explain.captum.arguments import Tensors
 from lightning_explain.captum.errors import ArgumentTypeError
+from lightning_explain.captum.host import Host, owner_of
 from lightning_explain.captum.selecting import Target, selected
 from lightning_explain.inputs import Point
 
-Tensors: TypeAlias = "Tensor | tuple[Tensor, ...]"
 
-
-def as_point(given: Tensors, what: str = "inputs") -> Point:
-    """The tensors of what is a tensor or a tuple of tensors.
+def as_point(given: object, what: str) -> Point:
+    """The tensors of what a function of the user's gave, or was given beside the inputs.
 
     Args:
-        given: What the user passed.
-        what: What it is, for the message.
+        given: A tensor or a tuple of tensors.
+        what: What it is, as the message begins.
 
     Returns:
         A tuple.
@@ -36,17 +35,9 @@ def as_point(given: Tensors, what: str = "inputs") -> Point:
     found = given if isinstance(given, tuple) else (given,)
     wrong = next((leaf for leaf in found if not isinstance(leaf, Tensor)), None)
     if wrong is not None or not found:
-        raise ArgumentTypeError(f"{what} must be a tensor or a tuple of tensors, got {_said(given, wrong)}.")
+        said = f"a tuple with {type(wrong).__name__}" if isinstance(given, tuple) else type(given).__name__
+        raise ArgumentTypeError(f"{what} must be a tensor or a tuple of tensors, got {said}.")
     return found
-
-
-def alike(point: Point, given: Tensors) -> Tensors:
-    """Give tensors the form that the user's have.
-
-    Returns:
-        A tuple where ``given`` is one, else a tensor.
-    """
-    return point if isinstance(given, tuple) else point[0]
 
 
 def unpacked(point: Point) -> Tensors:
@@ -56,17 +47,6 @@ def unpacked(point: Point) -> Tensors:
         The tensor, or the tuple.
     """
     return point[0] if len(point) == 1 else point
-
-
-def as_arguments(additional: object) -> tuple[Any, ...]:
-    """Further arguments of the forward function.
-
-    Returns:
-        A tuple: none for None, one for what is no tuple.
-    """
-    if additional is None:
-        return ()
-    return additional if isinstance(additional, tuple) else (additional,)
 
 
 def repeated(arguments: tuple[Any, ...], times: int) -> tuple[Any, ...]:
@@ -100,38 +80,16 @@ def interleaved_target(target: Target, times: int) -> Target:
     return target
 
 
-@contextlib.contextmanager
-def lent(function: Callable[..., Any]) -> Iterator[None]:
-    """Run a block in which a forward function can be differentiated, and its model is left as it was.
-
-    A module, a method of one, or a ``partial`` of these is borrowed and runs in evaluation mode; any other function is
-    called as it is.
+def lent(function: Callable[..., Any]) -> AbstractContextManager[None]:
+    """Borrow what a forward function runs, as far as that can be known.
 
     Args:
-        function: The forward function.
-
-    Yields:
-        None.
-    """
-    module = module_of(function)
-    if module is not None:
-        with borrowed(module):
-            yield
-    else:
-        with torch.inference_mode(mode=False), torch.enable_grad():
-            yield
-
-
-def module_of(function: Callable[..., Any]) -> nn.Module | None:
-    """The module that a function is, or belongs to.
+        function: A module, a method of one, or any function.
 
     Returns:
-        The module, or None.
+        A context in which it can be differentiated wherever it stands, and after which all is as it was.
     """
-    while isinstance(function, functools.partial):
-        function = function.func
-    owner = getattr(function, "__self__", None)
-    return next((found for found in (function, owner) if isinstance(found, nn.Module)), None)
+    return borrowed(Host(function))
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,7 +132,7 @@ class Call:
             parts.append(part.clone())  # a view would keep all its base
 
         with lent(self.function), torch.no_grad():
-            if module_of(self.function) is None or not self._has_a_row_each(point):
+            if owner_of(self.function) is None or not self._has_a_row_each(point):
                 return self.selection(point)
             RowBudget().run(len(point[0]), "forward", body)
         return torch.cat(parts)
@@ -229,8 +187,3 @@ def _usable(held: Any) -> Any:  # noqa: ANN401
     if isinstance(held, Tensor):
         return held.clone()
     return type(held)(map(_usable, held)) if type(held) in {tuple, list} else held
-
-
-def _said(given: object, wrong: object) -> str:
-    inside = isinstance(given, tuple) and len(given) > 0
-    return f"a tuple with {type(wrong).__name__}" if inside else type(given).__name__

@@ -1,0 +1,61 @@
+"""The module that a forward function and some layers belong to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+from torch import nn
+
+from lightning_explain.captum.errors import ArgumentTypeError
+
+
+class Host(nn.Module):
+    """A module that holds what a forward function runs, as far as that can be known, and the layers by a name.
+
+    Captum is given functions and modules, the engine a model and the names of its layers. What a plain function calls
+    cannot be seen from outside: it runs as its caller left it, in training mode perhaps.
+
+    Args:
+        forward_func: A module, a method of one, or a function.
+        layers: Layers, which become :meth:`name` 0, 1, ...
+
+    Raises:
+        ArgumentTypeError: If ``forward_func`` cannot be called, or a layer is no module.
+    """
+
+    def __init__(self, forward_func: Callable[..., Any], layers: Sequence[nn.Module] = ()) -> None:
+        super().__init__()
+        if not callable(forward_func):
+            raise ArgumentTypeError(
+                f"The forward function is a module or a function, got {type(forward_func).__name__}."
+            )
+        for number, layer in enumerate(layers):
+            if not isinstance(layer, nn.Module):
+                raise ArgumentTypeError(f"A layer is a torch.nn.Module, got {type(layer).__name__}.")
+            self.add_module(self.name(number), layer)
+        owner = owner_of(forward_func)
+        if owner is not None:
+            self.add_module("owner", owner)
+
+    @staticmethod
+    def name(number: int) -> str:
+        """The name of a layer.
+
+        Returns:
+            The name, as a place is given it.
+        """
+        return f"layer{number}"
+
+
+def owner_of(forward_func: Callable[..., Any]) -> nn.Module | None:
+    """The module whose method a forward function is, or that it is itself.
+
+    Returns:
+        The module; None for other functions.
+    """
+    while isinstance(forward_func, partial):
+        forward_func = forward_func.func
+    owner = forward_func if isinstance(forward_func, nn.Module) else getattr(forward_func, "__self__", None)
+    return owner if isinstance(owner, nn.Module) else None
