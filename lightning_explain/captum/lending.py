@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -17,6 +17,7 @@ from lightning_explain.captum.errors import ArgumentTypeError
 from lightning_explain.captum.host import Host, owner_of
 from lightning_explain.captum.selecting import Target, selected
 from lightning_explain.inputs import Point
+from lightning_explain.randomness import isolated, taken_down
 
 
 def as_point(given: object, what: str) -> Point:
@@ -92,6 +93,46 @@ def lent(function: Callable[..., Any]) -> AbstractContextManager[None]:
     return borrowed(Host(function))
 
 
+@contextmanager
+def kept(function: Callable[..., Any]) -> Iterator[None]:
+    """Borrow what a forward function runs for a block in which the user's own functions are called, too.
+
+    Those go on from the user's random states, in the user's modes: :func:`apart` is for the forward function.
+
+    Args:
+        function: A module, a method of one, or any function.
+
+    Yields:
+        None.
+    """
+    grad, inference, devices = torch.is_grad_enabled(), torch.is_inference_mode_enabled(), _devices(function)
+    put_back = taken_down(devices)
+    try:
+        with lent(function):
+            put_back()
+            try:
+                with torch.inference_mode(inference), torch.set_grad_enabled(grad):
+                    yield
+            finally:
+                put_back = taken_down(devices)
+    finally:
+        put_back()
+
+
+@contextmanager
+def apart(function: Callable[..., Any]) -> Iterator[None]:
+    """Run a forward function without gradients, inside :func:`kept`: what it draws moves no random state.
+
+    Args:
+        function: The forward function.
+
+    Yields:
+        None.
+    """
+    with isolated(0, _devices(function)), torch.inference_mode(mode=False), torch.no_grad():
+        yield
+
+
 @dataclass(frozen=True, eq=False)
 class Call:
     """A call of a forward function, inputs left open.
@@ -100,11 +141,13 @@ class Call:
         function: The forward function.
         additional: What it is passed after the inputs.
         target: What is selected from its output.
+        budget: How many rows go through a module at once.
     """
 
     function: Callable[..., Any]
     additional: tuple[Any, ...] = ()
     target: Target = None
+    budget: RowBudget = field(default_factory=RowBudget)
 
     def outputs(self, *inputs: Any) -> Any:  # noqa: ANN401
         """Call the function, to be differentiated perhaps.
@@ -115,7 +158,7 @@ class Call:
         return self.function(*map(_usable, inputs), *map(_usable, self.additional))
 
     def scores(self, point: Point) -> Tensor:
-        """The selected number of each row, without gradients; the model is left as it was.
+        """The selected number of each row, without gradients, inside :func:`kept`.
 
         A module's rows go through the row budget, where everything that is passed has them.
 
@@ -131,10 +174,10 @@ class Call:
             part = self._rows(chunk).selection(tuple(leaf[chunk] for leaf in point))
             parts.append(part.clone())  # a view would keep all its base
 
-        with lent(self.function), torch.no_grad():
+        with apart(self.function):
             if owner_of(self.function) is None or not self._has_a_row_each(point):
                 return self.selection(point)
-            RowBudget().run(len(point[0]), "forward", body)
+            self.budget.run(len(point[0]), "forward", body)
         return torch.cat(parts)
 
     def selection(self, point: Point) -> Tensor:
@@ -163,7 +206,8 @@ class Call:
         Returns:
             A call.
         """
-        return Call(self.function, interleaved(self.additional, times), interleaved_target(self.target, times))
+        target = interleaved_target(self.target, times)
+        return replace(self, additional=interleaved(self.additional, times), target=target)
 
     def _has_a_row_each(self, point: Point) -> bool:
         held = [*point, *filter(_has_rows, self.additional), *([self.target] if _is_for_each(self.target) else [])]
@@ -171,7 +215,13 @@ class Call:
 
     def _rows(self, chunk: slice) -> Call:
         additional = tuple(held[chunk] if _has_rows(held) else held for held in self.additional)
-        return Call(self.function, additional, self.target[chunk] if _is_for_each(self.target) else self.target)  # type: ignore[index]
+        target = self.target[chunk] if _is_for_each(self.target) else self.target  # type: ignore[index]
+        return replace(self, additional=additional, target=target)
+
+
+def _devices(function: Callable[..., Any]) -> set[torch.device]:
+    owner = owner_of(function)
+    return set() if owner is None else {parameter.device for parameter in owner.parameters()}
 
 
 def _is_for_each(target: Target) -> bool:

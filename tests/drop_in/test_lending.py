@@ -1,5 +1,7 @@
 import functools
+import random
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -10,6 +12,7 @@ from lightning_explain.captum.lending import (
     as_point,
     interleaved,
     interleaved_target,
+    kept,
     lent,
     repeated,
     unpacked,
@@ -118,3 +121,42 @@ def test_what_gives_no_tensor():
         Call(lambda x: {"logits": x}).scores((X,))
     with pytest.raises(NotImplementedError, match="gives a future is not supported"):
         Call(lambda x: torch.futures.Future()).scores((X,))
+
+
+@pytest.mark.parametrize("fails", [False, True])
+@pytest.mark.parametrize("mode", [torch.enable_grad, torch.no_grad, torch.inference_mode])
+def test_the_users_functions_go_on_in_their_surroundings(mode, fails):
+    class Noisy(nn.Module):
+        def forward(self, x):
+            return x + torch.rand(()) + random.random() + np.random.rand()
+
+    model = Noisy().train()
+
+    def drawn():
+        return torch.rand(2).tolist(), [random.random()], [np.random.rand()]
+
+    def block():
+        modes.append((torch.is_grad_enabled(), torch.is_inference_mode_enabled()))
+        first, told = drawn(), Call(model).scores((X,))
+        assert not model.training
+        if fails:
+            raise KeyError("planted")
+        return [first, drawn()], told
+
+    modes = []
+    torch.manual_seed(1), random.seed(1), np.random.seed(1)
+    expected = [drawn(), drawn(), drawn()]
+    torch.manual_seed(1), random.seed(1), np.random.seed(1)
+    with mode():
+        outside = torch.is_grad_enabled(), torch.is_inference_mode_enabled()
+        if fails:
+            with pytest.raises(KeyError, match="planted"), kept(model):
+                block()
+            assert drawn() == expected[1]
+        else:
+            with kept(model):
+                got, told = block()
+                torch.testing.assert_close(Call(model).scores((X,)), told)  # the model's numbers are its own
+            assert [*got, drawn()] == expected
+    assert modes == [outside]
+    assert model.training

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lightning_explain.captum.arguments import Baselines, Tensors, as_arguments, as_inputs
 from lightning_explain.captum.errors import ArgumentError
-from lightning_explain.captum.lending import Call, as_point, interleaved, unpacked
+from lightning_explain.captum.lending import Call, as_point, interleaved, kept, unpacked
 from lightning_explain.captum.metrics.copies import (
     as_pair,
     beside,
@@ -99,7 +99,7 @@ def infidelity(  # noqa: PLR0913  (Captum's)
     require_alike(point, maps)
     call = Call(forward_func, as_arguments(additional_forward_args), target)
     held = None if baselines is None else given_baselines(baselines, len(point))
-    with torch.no_grad():
+    with kept(forward_func), torch.no_grad():
         before = _column(call.scores(point), len(point[0]))
         foretold, drops = [], []
         for copies in copies_at_a_time(len(point[0]), n_perturb_samples, max_examples_per_batch):

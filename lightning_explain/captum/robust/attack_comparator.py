@@ -9,6 +9,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from torch import Tensor
 
 from lightning_explain.captum.arguments import as_arguments
+from lightning_explain.captum.lending import kept
 from lightning_explain.captum.robust.running import Prepared, runner
 from lightning_explain.robust.groups import in_groups
 from lightning_explain.robust.tally import STATISTICS, Tally, over_samples
@@ -107,8 +108,9 @@ class AttackComparator(Generic[MetricResultType]):
         tallies = {ORIGINAL_KEY: Tally()} | {name: Tally() for name in self.attacks}
         run = runner(self.forward_func, as_arguments(additional_forward_args))
         candidates = self._candidates(Prepared.of(inputs, self.preproc_fn), kwargs)
-        for name, outputs in in_groups(candidates, run, perturbations_per_eval):
-            tallies[name].add(self.metric(outputs, **kwargs))
+        with kept(self.forward_func):
+            for name, outputs in in_groups(candidates, run, perturbations_per_eval):
+                tallies[name].add(self.metric(outputs, **kwargs))
         return self._recorded(tallies)
 
     def summary(self) -> dict[str, dict[str, Any]]:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from lightning_explain.captum.arguments import as_arguments
 from lightning_explain.captum.errors import ArgumentError, ArgumentTypeError
+from lightning_explain.captum.lending import kept
 from lightning_explain.captum.robust.running import Prepared, runner
 from lightning_explain.robust.groups import in_groups
 from lightning_explain.robust.minimal import correct
@@ -104,7 +105,8 @@ class MinParamPerturbation:
                     return found
             return None, None
 
-        return first(values) if self.mode == "linear" else _bisected(first, values)
+        with kept(self.forward_func):
+            return first(values) if self.mode == "linear" else _bisected(first, values)
 
     def _candidates(
         self, prepared: Prepared, values: Sequence[float], arguments: dict[str, Any]

@@ -6,9 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-
-from lightning_explain.captum.lending import Call, lent, repeated
+from lightning_explain.captum.lending import Call, apart, repeated
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +48,7 @@ class Prepared:
 
 
 def runner(function: Callable[..., Any], additional: tuple[Any, ...]) -> Callable[[Any, int], Any]:
-    """A function that runs the model on several batches at once, without gradients; it is left as it was.
+    """A function that runs the model on several batches at once, inside :func:`~lightning_explain.captum.lending.kept`.
 
     Args:
         function: The forward function.
@@ -61,7 +59,7 @@ def runner(function: Callable[..., Any], additional: tuple[Any, ...]) -> Callabl
     """
 
     def run(inputs: Any, batches: int) -> Any:  # noqa: ANN401
-        with lent(function), torch.no_grad():
+        with apart(function):
             return Call(function, repeated(additional, batches)).outputs(inputs)
 
     return run

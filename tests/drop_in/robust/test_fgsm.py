@@ -209,7 +209,7 @@ def test_bad_arguments_raise_what_captum_raises_and_the_right_kind():
     with pytest.raises(ArgumentError, match=r"The output has several numbers for each row, shape \(3, 3\); a target"):
         attack.perturb(inputs(), 0.1, None)
     for target in (7, (1, 1), [1, 2, 7]):
-        with pytest.raises(SelectionError, match="[Tt]arget"):
+        with pytest.raises(SelectionError, match=r"[Tt]arget"):
             attack.perturb(inputs(), 0.1, target)
     with pytest.raises(ArgumentError, match="one target for each of 3 samples, got 2"):
         attack.perturb(inputs(), 0.1, [1, 2])
