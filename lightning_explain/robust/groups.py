@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
+from lightning_explain.attribution.settings import require_integer
+
 K = TypeVar("K")
 
 
@@ -28,11 +30,15 @@ def in_groups(
     Yields:
         Names and outputs, a candidate at a time.
 
+    Raises:
+        ValueError: If ``size`` is less than 1.
+
     Example:
         >>> double = lambda inputs, count: 2 * inputs
         >>> list(in_groups([("a", torch.ones(1)), ("b", torch.ones(2))], double, 2))
         [('a', tensor([2.])), ('b', tensor([2., 2.]))]
     """
+    require_integer("The size of a group", size, 1)
     waiting = iter(candidates)
     while group := list(islice(waiting, size)):
         names, given = zip(*group, strict=True)

@@ -46,3 +46,5 @@ def test_anything_goes_alone_and_not_together():
     assert list(in_groups(words, lambda word, _: len(word), 1)) == [("a", 3), ("b", 5)]
     with pytest.raises(TypeError, match="Only tensors, and tuples of them, can go through the model together, got str"):
         list(in_groups(words, lambda word, _: len(word), 2))
+    with pytest.raises(ValueError, match="The size of a group must be at least 1, got 0"):
+        list(in_groups(words, lambda word, _: len(word), 0))

@@ -9,6 +9,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from torch import Tensor
 
 from lightning_explain.captum.arguments import as_arguments
+from lightning_explain.captum.errors import ArgumentError
 from lightning_explain.captum.lending import kept
 from lightning_explain.captum.robust.running import Prepared, runner
 from lightning_explain.robust.groups import in_groups
@@ -72,8 +73,11 @@ class AttackComparator(Generic[MetricResultType]):
             additional_attack_arg_names: Which of the keywords of ``evaluate`` it is passed.
 
         Raises:
+            ArgumentError: If it is not tried at all.
             RuntimeError: If the name is taken.
         """
+        if num_attempts < 1:
+            raise ArgumentError(f"num_attempts must be at least 1, got {num_attempts}.")
         name = type(attack).__name__ if name is None else name
         if name in self.attacks:
             raise RuntimeError(f"There is an attack {name!r} already; pass another name=.")

@@ -37,7 +37,7 @@ class MinParamPerturbation:
             output is that of the target, for all rows.
 
     Raises:
-        ArgumentError: If the values are fewer than two, or there is no such mode.
+        ArgumentError: If there are fewer than two values, no attempts, or no such mode.
     """
 
     def __init__(  # noqa: PLR0913  (Captum's)
@@ -59,6 +59,8 @@ class MinParamPerturbation:
                 "Expected a positive arg_step with which at least two values lie from arg_min up and below arg_max; got"
                 f" arg_min={arg_min}, arg_max={arg_max}, arg_step={arg_step}."
             )
+        if num_attempts < 1:
+            raise ArgumentError(f"num_attempts must be at least 1, got {num_attempts}.")
         if mode.lower() not in MODES:
             raise ArgumentError(f"mode must be {' or '.join(map(repr, MODES))}, got {mode!r}.")
         self.forward_func = forward_func

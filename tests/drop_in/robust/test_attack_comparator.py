@@ -151,6 +151,8 @@ def test_reset_and_names():
     torch.testing.assert_close(comparator.summary()["a"]["mean"], expected)
     with pytest.raises(RuntimeError, match="There is an attack 'a' already; pass another name="):
         comparator.add_attack(lambda x: x, "a")
+    with pytest.raises(ValueError, match="num_attempts must be at least 1, got 0"):
+        comparator.add_attack(lambda x: x, "b", num_attempts=0)
 
 
 def test_missing_arguments_are_named():

@@ -140,6 +140,8 @@ def test_bad_settings_raise_what_captum_raises(package, settings):
 def test_bad_settings_are_values_and_named():
     with pytest.raises(ValueError, match=r"at least two values .*; got arg_min=0\.0, arg_max=6\.0, arg_step=0"):
         search(robust, {"inputs": X, "target": 0}, arg_step=0)
+    with pytest.raises(ValueError, match="num_attempts must be at least 1, got 0"):
+        search(robust, {"inputs": X, "target": 0}, num_attempts=0)
     with pytest.raises(ValueError, match="mode must be 'linear' or 'binary', got 'cubic'"):
         search(robust, {"inputs": X, "target": 0}, mode="cubic")
     with pytest.raises(AssertionError, match=r"Expected outputs \(n, classes\), got \(2,\); pass correct_fn="):
