@@ -99,15 +99,15 @@ class TextTemplateInput(InterpretableInput):
         return itp_attr if self.mask is None else itp_attr[..., self.formatted_mask]
 
     def _listed(self, given: object, what: str) -> list[Any]:
-        form = self._form
-        if not isinstance(given, form):
-            raise ArgumentTypeError(f"Values are a {form.__name__}, so must {what} be; got {type(given).__name__}.")
-        if form is dict:
-            named = cast("dict[str, Any]", given)
-            if set(named) != set(self.dict_keys):
-                raise ArgumentError(f"Expected {what} for {self.dict_keys}, got {list(named)}.")
-            return [named[key] for key in self.dict_keys]
-        listed = list(given)
+        if not isinstance(given, self._form):
+            raise ArgumentTypeError(
+                f"Values are a {self._form.__name__}, so must {what} be; got {type(given).__name__}."
+            )
+        if isinstance(given, dict):
+            if set(given) != set(self.dict_keys):
+                raise ArgumentError(f"Expected {what} for {self.dict_keys}, got {list(given)}.")
+            return [given[key] for key in self.dict_keys]
+        listed: list[Any] = list(cast("list[Any]", given))
         if hasattr(self, "n_features") and len(listed) != self.n_features:
             raise ArgumentError(f"Expected {what} for {self.n_features} values, got {len(listed)}.")
         return listed
