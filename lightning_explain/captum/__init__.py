@@ -1,1 +1,1 @@
-"""Captum's public names."""
+"""Captum's public names around this package's engine: put ``lightning_explain.`` before ``captum`` in an import."""

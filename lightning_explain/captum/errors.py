@@ -1,13 +1,16 @@
-"""What is wrong with an argument: of the right type, and still caught by those who wait for Captum's assertions."""
+"""What is raised for arguments that do not fit.
+
+Captum raises ``AssertionError`` for most of them; scripts that catch it go on to work.
+"""
 
 
 class ArgumentError(ValueError, AssertionError):
-    """An argument has a value that it cannot have."""
+    """An argument has the wrong shape or value."""
 
 
 class ArgumentTypeError(TypeError, AssertionError):
-    """An argument has a type that it cannot have."""
+    """An argument is of the wrong type."""
 
 
 class SelectionError(IndexError, AssertionError):
-    """What was selected is not there."""
+    """A target, or a neuron, is not there."""
