@@ -110,7 +110,8 @@ def test_names():
 
 
 def test_a_function_of_ones_own_combines():
-    summary = summaries([stat.Max(max_fn=lambda a, b: torch.maximum(a.abs(), b.abs()))], [torch.tensor([-3.0, 1.0])] * 2)
+    largest = stat.Max(max_fn=lambda a, b: torch.maximum(a.abs(), b.abs()))
+    summary = summaries([largest], [torch.tensor([-3.0, 1.0])] * 2)
     assert summary["max"].tolist() == [3.0, 1.0]
 
 
