@@ -13,7 +13,7 @@ from lightning_explain.randomness import stream
 class ProductBaselines:
     """A baseline whenever it is called: one value for each feature, drawn evenly and apart from the others.
 
-    Random numbers come from a generator of its own: the first call of every such object draws the same places.
+    Random numbers come from a generator of its own, which begins as ``torch.manual_seed`` says.
 
     Args:
         baseline_values: For each feature the values to draw from: a list of lists, or lists by the feature's name.
@@ -34,7 +34,7 @@ class ProductBaselines:
         self.baseline_values: list[list[Any]] = baseline_values
         if not all(len(values) for values in self.baseline_values):
             raise ArgumentError("Every feature needs at least one value to draw its baseline from.")
-        self._generator = stream("product baselines", 0)
+        self._generator = stream("product baselines", torch.initial_seed())
 
     def sample(self) -> list[Any] | dict[str, Any]:
         """Draw a baseline.

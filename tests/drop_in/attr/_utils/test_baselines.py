@@ -29,13 +29,16 @@ def test_names_drawn_together_stay_together():
     assert set(captum.attr.ProductBaselines(NAMED)()) == set(drawn[0])
 
 
-def test_the_users_random_numbers_are_left_alone():
-    before = random.getstate(), torch.get_rng_state()
-    first = ProductBaselines([list(range(100))])
-    second = ProductBaselines([list(range(100))])
-    assert [first() for _ in range(5)] == [second() for _ in range(5)]
-    assert random.getstate() == before[0]
-    assert torch.equal(torch.get_rng_state(), before[1])
+def test_the_seed_of_torch_chooses_and_no_random_numbers_of_the_user_are_taken():
+    drawn = []
+    for seed in (1, 1, 2):
+        torch.manual_seed(seed)
+        before = random.getstate(), torch.get_rng_state()
+        baselines = ProductBaselines([list(range(100))])
+        drawn.append([baselines() for _ in range(5)])
+        assert random.getstate() == before[0]
+        assert torch.equal(torch.get_rng_state(), before[1])
+    assert drawn[0] == drawn[1] != drawn[2]
 
 
 def test_nothing_to_draw_from():
