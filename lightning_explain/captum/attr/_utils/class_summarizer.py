@@ -46,12 +46,14 @@ class ClassSummarizer(Summarizer, Generic[KeyType]):
             super().update(x)
             return
         inputs = x if isinstance(x, tuple) else (x,)
-        for sample, label in enumerate(_labels(inputs, labels)):
-            one = tuple(tensor[sample] for tensor in inputs)
-            if label not in self.summaries:
-                self.summaries[label] = Summarizer(self._asked)
-            self.summaries[label].update(one)
-            super().update(one)
+        rows: dict[KeyType, list[int]] = {}
+        for row, label in enumerate(_labels(inputs, labels)):
+            rows.setdefault(label, []).append(row)
+        for label, own in rows.items():
+            summarizer = self.summaries.setdefault(label, Summarizer(self._asked))
+            summarizer.update_all(tuple(tensor[own] for tensor in inputs))
+        if rows:
+            self.update_all(inputs)
 
     @property
     def class_summaries(self) -> dict[KeyType, Summary | list[Summary] | None]:

@@ -46,14 +46,22 @@ class Summarizer:
             ArgumentError: If tuples and single tensors are mixed.
             ArgumentTypeError: If it is neither tensor nor number.
         """
-        is_tuple = isinstance(x, tuple)
-        if self._is_inputs_tuple not in {None, is_tuple}:
-            raise ArgumentError(
-                "A summarizer takes tuples every time, or never: got"
-                f" {'a tuple' if is_tuple else 'a single input'} after {'single inputs' if is_tuple else 'tuples'}."
-            )
-        self._is_inputs_tuple = is_tuple
-        self._take(x if isinstance(x, tuple) else (x,))
+        self._require_same_form(isinstance(x, tuple))
+        for summarizer, tensor in self._paired(x if isinstance(x, tuple) else (x,)):
+            summarizer.update(tensor)
+
+    def update_all(self, inputs: tuple[Tensor, ...]) -> None:
+        """Take many samples in, as one tuple of tensors for each.
+
+        Args:
+            inputs: (n, ...) for each input; n is at least 1.
+
+        Raises:
+            ArgumentError: If single tensors came before.
+        """
+        self._require_same_form(is_tuple=True)
+        for summarizer, tensor in self._paired(inputs):
+            summarizer.update_all(tensor)
 
     @property
     def summary(self) -> Summary | list[Summary] | None:
@@ -63,12 +71,18 @@ class Summarizer:
         summaries = [summarizer.summary for summarizer in self._summarizers]
         return summaries if self._is_inputs_tuple else summaries[0]
 
-    def _take(self, inputs: Sequence[Number]) -> None:
-        tensors = [_tensor(x) for x in inputs]
-        while len(self._summarizers) < len(tensors):
+    def _require_same_form(self, is_tuple: bool) -> None:
+        if self._is_inputs_tuple not in {None, is_tuple}:
+            raise ArgumentError(
+                "A summarizer takes tuples every time, or never: got"
+                f" {'a tuple' if is_tuple else 'a single input'} after {'single inputs' if is_tuple else 'tuples'}."
+            )
+        self._is_inputs_tuple = is_tuple
+
+    def _paired(self, inputs: Sequence[Number]) -> list[tuple[SummarizerSingleTensor, Tensor]]:
+        while len(self._summarizers) < len(inputs):
             self._summarizers.append(SummarizerSingleTensor(copy.deepcopy(self._stats), self._wanted))
-        for summarizer, tensor in zip(self._summarizers, tensors, strict=False):
-            summarizer.update(tensor)
+        return list(zip(self._summarizers, map(_tensor, inputs), strict=False))
 
 
 class SummarizerSingleTensor:
@@ -95,6 +109,20 @@ class SummarizerSingleTensor:
         """
         for stat in self._stats:
             stat.update(x)
+
+    def update_all(self, xs: Tensor) -> None:
+        """Take many tensors in.
+
+        Args:
+            xs: (n, ...), n tensors; n is at least 1.
+        """
+        if any(type(stat).update_all is Stat.update_all for stat in self._stats):
+            # One that knows single tensors alone may ask the others for where they are after each.
+            for x in xs:
+                self.update(x)
+            return
+        for stat in self._stats:
+            stat.update_all(xs)
 
     def get(self, stat: Stat) -> Stat | None:
         """The statistic of the same class and parameters that is updated here.

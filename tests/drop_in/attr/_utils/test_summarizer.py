@@ -54,6 +54,47 @@ def test_a_statistic_of_ones_own_brings_what_it_needs():
     assert {name: value.tolist() for name, value in summed.summary.items()} == {"range": [3.0, 1.0]}
 
 
+class Halves(stat.Stat):
+    """The user's own, which knows single tensors alone: those that came at even counts."""
+
+    def __init__(self):
+        super().__init__()
+        self.total = 0
+
+    @property
+    def needs(self):
+        return (stat.Count(),)
+
+    def update(self, x):
+        if self._get_stat(stat.Count()).get() % 2 == 0:
+            self.total = self.total + x
+
+    def get(self):
+        return self.total
+
+
+@pytest.mark.parametrize("own", [[], [Halves()]], ids=["ours", "own"])
+@pytest.mark.parametrize("sizes", [[1, 1], [5], [2, 3, 4], [1, 7]])
+def test_samples_at_once_are_samples_one_by_one(own, sizes):
+    stats = [
+        *stat.CommonStats(),
+        *(kind() for kind in (stat.Sum, stat.Count, stat.MSE, stat.Var)),
+        stat.Max(name="largest size", max_fn=lambda a, b: torch.maximum(a.abs(), b.abs())),
+        *own,
+    ]
+    whole, single = Summarizer(stats), Summarizer(stats)
+    for size in sizes:
+        xs = torch.randn(size, 3, dtype=torch.float64) + 1000
+        whole.update_all((xs, xs[:, 0]))
+        for x in xs:
+            single.update((x, x[0]))
+    for one, other in zip(whole.summary, single.summary, strict=True):
+        assert one.keys() == other.keys()
+        assert "largest size" in one
+        for name, value in other.items():
+            torch.testing.assert_close(torch.as_tensor(one[name]), torch.as_tensor(value), msg=name)
+
+
 def test_summarizers_do_not_share_their_statistics():
     stats = [stat.Mean()]
     one, other = Summarizer(stats), Summarizer(stats)
