@@ -43,7 +43,10 @@ NAMES = [
         for place, names in PLACES.items()
         for name in names
     ),
-    *(("lightning_explain.captum.attr.llm", f"captum.attr._core.{place}", name) for name, place in LANGUAGE.items()),
+    *(
+        (f"lightning_explain.captum.attr._core.{place}", f"captum.attr._core.{place}", name)
+        for name, place in LANGUAGE.items()
+    ),
 ]
 # The first name of captum.attr is written where a module of scikit-learn was meant; abstract classes take anything.
 ELSE = {("sklearn_train_linear_model", "sklearn_trainer"), ("l2_loss", "x1")}
