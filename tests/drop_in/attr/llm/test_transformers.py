@@ -66,7 +66,7 @@ def test_what_the_model_writes_is_explained(model, tokenizer):
 def test_gradients_are_those_of_captum(model, tokenizer):
     found = []
     for module, attribution in (
-        (globals(), LLMGradientAttribution),
+        (vars(interpretable_input), LLMGradientAttribution),
         (vars(captum.attr), captum.attr.LLMGradientAttribution),
     ):
         method = captum.attr.LayerIntegratedGradients(model, model.transformer.wte)
