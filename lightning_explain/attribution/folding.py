@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -60,7 +62,7 @@ def merged(
     return scaled, shift if bias is None else bias * scale + shift
 
 
-def folded(affine: nn.Module, norm: nn.Module) -> tuple[Tensor, Tensor]:
+def folded(affine: Any, norm: Any) -> tuple[Tensor, Tensor]:  # noqa: ANN401  (modules, whose attributes are any)
     """The weight and the bias of a layer that has a BatchNorm behind it, in evaluation mode.
 
     Args:
@@ -70,13 +72,11 @@ def folded(affine: nn.Module, norm: nn.Module) -> tuple[Tensor, Tensor]:
     Returns:
         Weight and bias, at least in float32.
     """
-    weight, bias = _wide(affine, "weight"), _wide(affine, "bias")
-    names = ("running_mean", "running_var", "weight", "bias")
-    scale, shift = scale_and_shift(*(_wide(norm, name) for name in names), norm.eps)  # type: ignore[arg-type]
+    mean, variance = _wide(norm.running_mean), _wide(norm.running_var)
+    scale, shift = scale_and_shift(mean, variance, _wide(norm.weight), _wide(norm.bias), norm.eps)
     groups = affine.groups if isinstance(affine, TRANSPOSED) else None
-    return merged(weight, bias, scale, shift, groups)  # type: ignore[arg-type]  # a layer has a weight
+    return merged(_wide(affine.weight), _wide(affine.bias), scale, shift, groups)
 
 
-def _wide(module: nn.Module, name: str) -> Tensor | None:
-    held = getattr(module, name)
+def _wide(held: Any) -> Any:  # noqa: ANN401  (a module's attributes may be anything)
     return None if held is None else held.detach().to(accumulator(held))

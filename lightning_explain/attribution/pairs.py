@@ -193,7 +193,7 @@ def _is_fixed(norm: nn.Module) -> bool:
 
 def _has_channels(tensor: Tensor, affine: nn.Module, norm: nn.Module) -> bool:
     # The same dimension: a linear layer's features are the last, a BatchNorm's the second.
-    batched = tensor.ndim == (2 if isinstance(affine, nn.Linear) else affine.weight.ndim)  # type: ignore[union-attr,operator]
+    batched = tensor.ndim == (2 if isinstance(affine, nn.Linear) else affine.get_parameter("weight").ndim)
     return batched and tensor.shape[1] == norm.num_features
 
 
@@ -203,8 +203,8 @@ def _strided(tree: Any) -> Iterator[Tensor]:  # noqa: ANN401
 
 
 def _storage(tensor: Tensor) -> int:
-    return tensor.untyped_storage()._cdata  # noqa: SLF001  (identity)
+    return int(tensor.untyped_storage()._cdata)  # noqa: SLF001  (identity)
 
 
 def _where(tensor: Tensor) -> Where:
-    return _storage(tensor), tensor.storage_offset()
+    return _storage(tensor), int(tensor.storage_offset())

@@ -62,7 +62,7 @@ class Replica:
     channels_last: bool = True
     dtype: torch.dtype | None = None
 
-    _slots: dict[tuple[bool, ...], list[Slot]] = field(default_factory=dict, init=False, repr=False)
+    _slots: dict[tuple[Pair, ...], list[Slot]] = field(default_factory=dict, init=False, repr=False)
     _copies: dict[tuple[int, bool], Tensor] = field(default_factory=dict, init=False, repr=False)
 
     def __call__(self, model: nn.Module, inputs: Inputs) -> Any:  # noqa: ANN401
@@ -87,8 +87,9 @@ class Replica:
 
     @cached_property
     def _sources(self) -> list[tuple[Table, str, Tensor, int]]:
-        statistics = [pair.norm._buffers for pair in self.recorded.pairs]  # noqa: SLF001
-        tables = [*(module._parameters for module in self._modules), *statistics]  # noqa: SLF001
+        parameters: list[Table] = [module._parameters for module in self._modules]  # noqa: SLF001
+        statistics: list[Table] = [pair.norm._buffers for pair in self.recorded.pairs]  # noqa: SLF001
+        tables = [*parameters, *statistics]
         held = ((table, name, source) for table in tables for name, source in table.items())
         return [(table, name, source, _version(source)) for table, name, source in held if source is not None]
 
@@ -100,10 +101,10 @@ class Replica:
     @property
     def _lent_now(self) -> list[Slot]:
         anywhere = nn.modules.module._has_any_global_hook()  # noqa: SLF001  (who has one sees all)
-        chosen = tuple(not (anywhere or pair.watched) for pair in self.recorded.pairs)
-        if chosen not in self._slots:
-            self._slots[chosen] = list(self._made([p for p, folds in zip(self.recorded.pairs, chosen, strict=True) if folds]))
-        return self._slots[chosen]
+        pairs = () if anywhere else tuple(pair for pair in self.recorded.pairs if not pair.watched)
+        if pairs not in self._slots:
+            self._slots[pairs] = list(self._made(pairs))
+        return self._slots[pairs]
 
     def _made(self, pairs: Sequence[Pair]) -> Iterator[Slot]:
         merged = {module for pair in pairs for module in (pair.affine, pair.norm)}
@@ -122,7 +123,7 @@ class Replica:
         if self.dtype is not None and last is not None:
             yield vars(last), "forward", partial(_in_own_type, last)
         if self.dtype is not None and before is not None:
-            yield vars(before), "forward", partial(_into, before, before.weight.dtype)
+            yield vars(before), "forward", partial(_into, before, before.get_parameter("weight").dtype)
 
     def _converted(self, module: nn.Module) -> Iterator[Slot]:
         for table in (module._parameters, module._buffers):  # noqa: SLF001
@@ -130,7 +131,8 @@ class Replica:
                 if tensor is not None and (copied := self._copy(tensor, module)) is not tensor:
                     yield table, name, copied
         if self.dtype is not None and isinstance(module, nn.RNNBase):  # has a list of its own
-            yield vars(module), "_flat_weights", [self._copy(weight, module) for weight in module._flat_weights]  # noqa: SLF001
+            flat = [of if of is None else self._copy(of, module) for of in module._flat_weights]  # noqa: SLF001
+            yield vars(module), "_flat_weights", flat
 
     def _copy(self, tensor: Tensor, module: nn.Module) -> Tensor:
         # What modules share stays shared.
@@ -178,7 +180,7 @@ def _lent(slots: Sequence[Slot]) -> Iterator[None]:
 def _laid(tensor: Tensor, dtype: torch.dtype, *, channels_last: bool) -> Tensor:
     fast = dtype in (FAST_ON_CPU if tensor.device.type == "cpu" else FAST_ELSEWHERE)
     if channels_last and fast and tensor.ndim in CHANNELS_LAST:
-        return tensor.to(dtype, memory_format=CHANNELS_LAST[tensor.ndim])  # type: ignore[call-overload,no-any-return]
+        return tensor.to(dtype, memory_format=CHANNELS_LAST[tensor.ndim])
     return tensor.to(dtype)
 
 

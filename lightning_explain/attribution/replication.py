@@ -91,13 +91,32 @@ def replicated(problem: Problem, replica: Replicating) -> tuple[Problem, str | N
     return problem, reason
 
 
-def warn_dropped(reason: str) -> None:
-    """Say that the model itself is explained.
+def replicated_or_warn(problem: Problem, replica: Replicating) -> Problem:
+    """The same problem, asked of a replica; with a warning that says why, of the model itself.
+
+    Args:
+        problem: As for :func:`replicated`.
+        replica: As for :func:`replicated`.
+
+    Returns:
+        The problem.
+    """
+    asked, reason = replicated(problem, replica)
+    if reason is not None:
+        warnings.warn(dropped(reason), stacklevel=3)
+    return asked
+
+
+def dropped(reason: str) -> str:
+    """What is said where the model itself is explained.
 
     Args:
         reason: Why.
+
+    Returns:
+        A sentence.
     """
-    warnings.warn(f"No replica of the model is explained, but the model itself: {reason}.", stacklevel=3)
+    return f"The model itself is explained, and no replica of it: {reason}."
 
 
 def _difference(problem: Problem, asked: Problem, rows: Tensor, dtype: torch.dtype | None) -> str | None:
