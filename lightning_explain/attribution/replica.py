@@ -65,6 +65,9 @@ class Replica:
     _slots: dict[tuple[Pair, ...], list[Slot]] = field(default_factory=dict, init=False, repr=False)
     _copies: dict[tuple[int, bool], Tensor] = field(default_factory=dict, init=False, repr=False)
 
+    def __post_init__(self) -> None:
+        self._sources  # noqa: B018  (what the parameters are now, before anybody writes to them)
+
     def __call__(self, model: nn.Module, inputs: Inputs) -> Any:  # noqa: ANN401
         """Call the model.
 

@@ -83,7 +83,7 @@ def replicated(problem: Problem, replica: Replicating) -> tuple[Problem, str | N
     for channels_last in (True, False):  # which a model that views its tensors as rows may not bear
         made = Replica(problem.forward, problem.model, recorded, channels_last, dtype)
         if not made.lends:
-            return problem, None
+            break
         asked = replace(problem, forward=made, tails={})
         reason = _difference(problem, asked, rows, dtype)
         if reason is None:
