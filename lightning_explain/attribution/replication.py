@@ -120,33 +120,40 @@ def dropped(reason: str) -> str:
 
 
 def _difference(problem: Problem, asked: Problem, rows: Tensor, dtype: torch.dtype | None) -> str | None:
+    known, slope = problem.outputs, _slope_if_any(problem, rows)
     try:
-        made, slope = asked.outputs, _slope(asked, rows)
+        made, made_slope = asked.outputs, None if slope is None else _slope(asked, rows)
     except UNFIT as error:
         return f"the replica fails ({_said(error)})"
-    known = problem.outputs
     if made.shape != known.shape:
         return f"the replica's outputs have shape {tuple(made.shape)}, and not {tuple(known.shape)}"
-    return _apart(made, known, dtype) or _aslant(slope, _slope(problem, rows), dtype)
+    eps = max(_eps(known.dtype), _eps(dtype or known.dtype))
+    return _apart(made, known, eps) or _aslant(made_slope, slope, eps)
 
 
-def _apart(made: Tensor, known: Tensor, dtype: torch.dtype | None) -> str | None:
+def _apart(made: Tensor, known: Tensor, eps: float) -> str | None:
     a, b = accurate(made), accurate(known)
     same = (a == b) | (a.isnan() & b.isnan())
     off = float(torch.where(same, 0.0, (a - b).abs()).max())
     finite = b[b.isfinite()]
     largest, spread = (float(of.abs().max()) if of.numel() else 0.0 for of in (finite, finite - finite.mean()))
-    eps = _eps(known.dtype)
-    most = min(UNITS * max(eps, _eps(dtype or known.dtype)), COARSEST) * (spread or largest) + NOISE * eps * largest
+    most = min(UNITS * eps, COARSEST) * (spread or largest) + NOISE * _eps(known.dtype) * largest
     return None if off <= most else f"its outputs are off by {off:.2g}, and spread by {spread or largest:.2g}"
 
 
-def _aslant(made: Tensor | None, known: Tensor | None, dtype: torch.dtype | None) -> str | None:
+def _aslant(made: Tensor | None, known: Tensor | None, eps: float) -> str | None:
     if made is None or known is None:
-        return None if made is known else "only one of the two has a gradient"
+        return None if made is known else "it has no gradient"
     off, size = float((made - known).norm()), float(known.norm())
-    most = COARSE_STEPS if dtype is not None and _eps(dtype) > _eps(torch.float32) else STEPS
+    most = COARSE_STEPS if eps > _eps(torch.float32) else STEPS
     return None if off <= most * size else f"its gradient is off by {off:.2g}, and has a norm of {size:.2g}"
+
+
+def _slope_if_any(problem: Problem, rows: Tensor) -> Tensor | None:
+    try:
+        return _slope(problem, rows)
+    except UNFIT:  # the model has no backward pass, which plays no part where none is asked for
+        return None
 
 
 def _slope(problem: Problem, rows: Tensor) -> Tensor | None:
@@ -161,7 +168,8 @@ def _slope(problem: Problem, rows: Tensor) -> Tensor | None:
             return None
         weights = torch.linspace(1, 2, given.numel(), dtype=given.dtype, device=given.device).view_as(given)
         slopes = torch.autograd.grad((given * weights).sum(), z, allow_unused=True)
-    return torch.cat([accurate(slope).flatten() for slope in slopes if slope is not None])
+    parts = [accurate(slope).flatten() for slope in slopes if slope is not None]
+    return torch.cat(parts) if parts else None
 
 
 def _eps(dtype: torch.dtype) -> float:

@@ -444,10 +444,11 @@ class TestType:
         assert lies == {torch.float32: True, torch.bfloat16: True, torch.float64: False}
 
 
-def test_a_place_behind_runs_the_tail_of_the_replica():
+@pytest.mark.parametrize("replica", [True, torch.bfloat16])
+def test_a_place_behind_runs_the_tail_of_the_replica(replica):
     model, x = posed("residual", torch.float32)
     rows = []
-    handle = model.block1.register_forward_hook(lambda *of: rows.append(len(of[2])))
-    explain(model, x, IntegratedGradients(64), Layer("block2"), 1, replica=True)
+    handle = model.stem.register_forward_pre_hook(lambda *of: rows.append(len(of[1][0])))
+    explain(model, x, IntegratedGradients(64), Layer("block1"), 1, replica=replica)
     handle.remove()
     assert sum(rows) < 64 * SAMPLES / 2
