@@ -113,15 +113,16 @@ def run(forward, model, x, backward):
 
 
 def row_costs(model, x, repeats):
-    """Milliseconds of a row, forward and forward and backward, by the way to run; why one was dropped; making it."""
+    """Milliseconds of a row, forward and forward and backward, by the way to run; if it is the model's; making it."""
     costs, dropped, made = {}, {}, {name: [] for name in REPLICAS}
     with borrowed(model):
         problem = pose(model, x[:SAMPLES], None)
         problem.outputs  # noqa: B018  (known by then)
         forwards = {}
         for name, replica in REPLICAS.items():
-            asked, dropped[name] = replicated(problem, replica)
+            asked, reason = replicated(problem, replica)
             forwards[name] = asked.forward
+            dropped[name] = "dropped" if reason else "the model itself" if asked is problem else ""
         for _ in range(repeats):
             for name, replica in REPLICAS.items():
                 made[name].append(seconds(lambda replica=replica: replicated(problem, replica)))
@@ -147,7 +148,7 @@ def rows_table(repeats):
             plain = costs["model", backward]
             line.append(f"{plain:.3f}")
             line += [
-                "dropped" if dropped[name] else f"{costs[name, backward]:.3f}, {plain / costs[name, backward]:.2f} x"
+                dropped[name] or f"{costs[name, backward]:.3f}, {plain / costs[name, backward]:.2f} x"
                 for name in ("replica", "bfloat16")
             ]
         print(f"| {' | '.join(line)} | {1e3 * made['replica']:.0f} ms, {1e3 * made['bfloat16']:.0f} ms |", flush=True)
