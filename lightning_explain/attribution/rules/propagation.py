@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor, nn
 
+from lightning_explain.attribution.folding import scale_and_shift
 from lightning_explain.attribution.rules.affine import CONVOLUTIONS, TRANSPOSED, Affine, affine
 from lightning_explain.attribution.rules.composites import Composite
 from lightning_explain.attribution.rules.mode import OperatorMode
@@ -264,8 +265,9 @@ def batch_norm(mode: Relevance, call: Call) -> Any:  # noqa: ANN401
     if record is None or mean is None or call.argument(5, "training", default=False):
         return call.run()
     weight, bias = call.argument(3, "weight"), call.argument(4, "bias")
-    scale = torch.rsqrt(variance + call.argument(7, "eps", default=1e-5)) * (1 if weight is None else weight)
-    merged = record.op.followed_by(scale, -mean * scale if bias is None else bias - mean * scale)
+    merged = record.op.followed_by(
+        *scale_and_shift(mean, variance, weight, bias, call.argument(7, "eps", default=1e-5))
+    )
     if merged is None:
         return call.run()
     raw = call.args[0] if record.raw is None else record.raw
