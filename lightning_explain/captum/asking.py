@@ -139,7 +139,8 @@ def in_the_form_of_inputs(found: Answer) -> Tensors:
     Returns:
         Attributions.
     """
-    return shaped_like(found.ask.inputs, in_dtype_of(found.problem.z, found.point))
+    point = in_dtype_of(found.problem.z, found.point)
+    return shaped_like(found.ask.inputs, tuple(leaf[0] for leaf in point) if found.per_batch else point)
 
 
 def in_dtype_of(variable: Point, point: Point) -> Point:
