@@ -37,8 +37,9 @@ class GuidedGradCAM(Method):
         strict: Whether it is refused when no tensor has the map's positions; otherwise all get nothing.
 
     Raises:
-        ValueError: If there is no such interpolation; or when called: if what is explained does not depend on the layer, as a neuron in front of it does not,
-            if the layer holds several tensors, or if no tensor has the map's positions.
+        ValueError: If there is no such interpolation; or, when called, if what is explained does not depend on the
+            layer, as a neuron in front of it does not, if the layer holds several tensors, or if no tensor has the
+            map's positions.
     """
 
     layer: str | None = None
