@@ -55,6 +55,7 @@ class Ask:
         layers: The layers that the place names.
         place_baselines: Baselines of the place's variable, where they are not those of the inputs.
         delta: Whether the convergence delta is returned too.
+        owed: Whether the delta counts what is missing, as Captum counts that of relevances, not what is too much.
         whole: Whether the model is run on the whole batch first, to see whether it gives a row for each sample: where
             attributions of other outputs have another form.
         form: Makes what is returned of the answer; None: the form of the inputs.
@@ -71,6 +72,7 @@ class Ask:
     layers: tuple[nn.Module, ...] = ()
     place_baselines: Baselines = None
     delta: bool = False
+    owed: bool = False
     whole: bool = False
     form: Form | None = field(default=None, repr=False)
 
@@ -107,7 +109,7 @@ class Answer:
         """The convergence delta of each sample and draw, (n * draws,), the draws of a sample together."""
         if self.deltas is None:
             return convergence_delta(self.point, self.problem.value, self.ask.method.reference(self.problem))
-        return self.deltas.flatten()
+        return -self.deltas.flatten() if self.ask.owed else self.deltas.flatten()
 
 
 Form: TypeAlias = Callable[[Answer], Any]
@@ -131,6 +133,16 @@ def answer(forward_func: Callable[..., Any], ask: Ask) -> Any:  # noqa: ANN401
         found = _answer(forward_func, host, ask)
         given = (ask.form or in_the_form_of_inputs)(found)
         return (given, found.delta.to(found.point[0])) if ask.delta else given
+
+
+def answers(forward_func: Callable[..., Any], asks: list[Ask]) -> Any:  # noqa: ANN401
+    """Explain several things that are asked in one call.
+
+    Returns:
+        A list of what :func:`answer` gives; with convergence deltas two lists, in a tuple.
+    """
+    found = [answer(forward_func, ask) for ask in asks]
+    return tuple(map(list, zip(*found, strict=True))) if asks and asks[0].delta else found
 
 
 def in_the_form_of_inputs(found: Answer) -> Tensors:

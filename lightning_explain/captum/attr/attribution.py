@@ -35,14 +35,24 @@ def answered(asks: Callable[..., Ask]) -> Callable[..., Any]:
     def attribute(self: Attribution, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
         return answer(self.forward_func, asks(self, *args, **kwargs))
 
-    @wraps(asks)
+    outer = published(attribute)
+    outer.asks = asks  # type: ignore[attr-defined]
+    outer.__annotations__["return"] = Any
+    return outer
+
+
+def published(attribute: Callable[..., Any]) -> Callable[..., Any]:
+    """Make a method ``attribute`` public: with a docstring, and what Captum's own wrappers call.
+
+    Returns:
+        The method; ``.__wrapped__`` is what was given.
+    """
+
+    @wraps(attribute)
     def outer(self: Attribution, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
         return attribute(self, *args, **kwargs)
 
-    outer.asks = asks  # type: ignore[attr-defined]
-    outer.__doc__ = documented(asks)
-    outer.__annotations__["return"] = Any
-    outer.__wrapped__ = attribute
+    outer.__doc__ = documented(attribute)
     return outer
 
 
