@@ -110,6 +110,7 @@ def _of_three(custom: Custom) -> Callable[[Point, Point, Point], Any] | None:
     taken = len(signature(custom).parameters)
     if taken not in {1, 2, 3}:
         raise ArgumentError(
-            f"custom_attribution_func takes multipliers, inputs and baselines, or the first of these; this takes {taken}."
+            "custom_attribution_func takes multipliers, inputs and baselines, or the first of these; this one takes"
+            f" {taken} arguments."
         )
     return lambda *given: custom(*given[:taken])
