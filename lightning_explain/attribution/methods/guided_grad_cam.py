@@ -34,8 +34,8 @@ class GuidedGradCAM(Method):
             that the model reaches.
         of: Whether the layer's ``"output"`` or its ``"input"`` is meant.
         mode: How the map is interpolated, see :data:`~lightning_explain.attribution.upsampling.MODES`.
-        strict: Whether it is refused when no tensor has the map's positions, or there is no such interpolation; otherwise
-            all get nothing.
+        strict: Whether it is refused when no tensor has the map's positions, or there is no such interpolation;
+            otherwise all get nothing.
 
     Raises:
         ValueError: If there is no such interpolation; or, when called, if what is explained does not depend on the
