@@ -40,10 +40,11 @@ class Draws:
     Args:
         samples: The number of samples n.
         copies: The number of draws for each.
+        summed: Whether the sums are wanted.
     """
 
-    def __init__(self, samples: int, copies: int) -> None:
-        self.samples, self.copies = samples, copies
+    def __init__(self, samples: int, copies: int, *, summed: bool = True) -> None:
+        self.samples, self.copies, self.summed = samples, copies, summed
         self._totals: list[Tensor] = []
         self._sums: list[tuple[Tensor, Tensor, Tensor]] = []
 
@@ -59,7 +60,8 @@ class Draws:
             self._totals = [leaf.new_zeros(self.samples, *leaf.shape[1:]) for leaf in point]
         for held, leaf in zip(self._totals, point, strict=True):
             held.index_add_(0, rows, leaf)
-        self._sums.append((rows, copies, total(point)))
+        if self.summed:
+            self._sums.append((rows, copies, total(point)))
 
     @property
     def mean(self) -> Point:

@@ -14,6 +14,7 @@ from lightning_explain.attribution.background import Background
 from lightning_explain.attribution.convergence import Draws, total
 from lightning_explain.attribution.methods.method import METHODS, Method
 from lightning_explain.attribution.problem import Points, Problem
+from lightning_explain.attribution.rules.modules import require_operators
 from lightning_explain.attribution.rules.pullback import scaled
 from lightning_explain.attribution.rules.rescale import Rescale
 from lightning_explain.inputs import Inputs, Point, pick
@@ -64,7 +65,7 @@ class DeepLift(Method):
         return self.multiply_by_inputs and self.contribution is None
 
     def __call__(self, problem: Problem) -> Point:  # noqa: D102
-        return self._draws(problem)[0].mean
+        return self._draws(problem, summed=False)[0].mean
 
     def with_deltas(self, problem: Problem) -> tuple[Point, Tensor]:
         """Compute attributions, and how far they are from adding up.
@@ -75,9 +76,9 @@ class DeepLift(Method):
         draws, spans = self._draws(problem)
         return draws.mean, draws.sums - spans
 
-    def _draws(self, problem: Problem) -> tuple[Draws, Tensor]:
+    def _draws(self, problem: Problem, *, summed: bool = True) -> tuple[Draws, Tensor]:
         lift = _Lift(problem, self.eps, self.multiply_by_inputs, self.contribution)
-        return lift.draws(1, lambda rows, _: pick(problem.z0, rows))
+        return lift.draws(1, lambda rows, _: pick(problem.z0, rows), summed=summed)
 
 
 @METHODS.register("deep_lift_shap")
@@ -123,7 +124,7 @@ class DeepLiftShap(Method):
         return problem.values(*self._references(problem)).mean(dim=1)
 
     def __call__(self, problem: Problem) -> Point:  # noqa: D102
-        return self._draws(problem)[0].mean
+        return self._draws(problem, summed=False)[0].mean
 
     def with_deltas(self, problem: Problem) -> tuple[Point, Tensor]:
         """Compute attributions, and how far those with respect to each baseline are from adding up.
@@ -134,9 +135,9 @@ class DeepLiftShap(Method):
         draws, spans = self._draws(problem)
         return draws.mean, draws.sums - spans
 
-    def _draws(self, problem: Problem) -> tuple[Draws, Tensor]:
+    def _draws(self, problem: Problem, *, summed: bool = True) -> tuple[Draws, Tensor]:
         lift = _Lift(problem, self.eps, self.multiply_by_inputs, self.contribution)
-        return lift.draws(*self._references(problem))
+        return lift.draws(*self._references(problem), summed=summed)
 
     def _references(self, problem: Problem) -> tuple[int, Points]:
         if self.baselines is None:
@@ -154,16 +155,17 @@ class _Lift:
     multiply: bool
     contribution: Contribution | None
 
-    def draws(self, count: int, references: Points) -> tuple[Draws, Tensor]:
+    def draws(self, count: int, references: Points, *, summed: bool) -> tuple[Draws, Tensor]:
         """Compare with each reference.
 
         Returns:
             Attributions, and the differences of scores (n, count) that they should add up to.
         """
         self.problem.refuse_graph("DeepLift")
+        require_operators(self.problem.model, "DeepLift")
         problem, mode, product = self.problem, Rescale(self.eps), self.multiply and self.contribution is None
         spans = torch.zeros(count, problem.samples, dtype=torch.float64, device=problem.z[0].device)
-        found = Draws(problem.samples, count)
+        found = Draws(problem.samples, count, summed=summed)
 
         def score(z: Point, rows: Tensor, copies: Tensor) -> Tensor:
             z0 = references(rows, copies)

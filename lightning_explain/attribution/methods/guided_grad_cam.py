@@ -11,6 +11,7 @@ from lightning_explain.attribution.methods.grad_cam import GradCAM
 from lightning_explain.attribution.methods.method import METHODS, Method
 from lightning_explain.attribution.place import Input, Layer, Neuron, Side
 from lightning_explain.attribution.problem import Problem
+from lightning_explain.attribution.rules.modules import require_operators
 from lightning_explain.attribution.rules.pullback import scaled
 from lightning_explain.attribution.rules.rectified import GUIDED, Rectified
 from lightning_explain.attribution.upsampling import MODES, upsampled
@@ -71,6 +72,7 @@ class GuidedGradCAM(Method):
 
     def __call__(self, problem: Problem) -> Point:  # noqa: D102
         problem.refuse_graph("Guided Grad-CAM")
+        require_operators(problem.model, self.name)
         layer, fitting = self._layer(problem), self.fitting(problem)
         if not any(fitting):
             return self._nothing(problem)

@@ -14,7 +14,7 @@ from lightning_explain.attribution.interception import named_layers
 from lightning_explain.attribution.methods.method import METHODS, Method
 from lightning_explain.attribution.problem import Problem
 from lightning_explain.attribution.rules.composites import Composite, composite
-from lightning_explain.attribution.rules.modules import Meant, matches, named_for, running
+from lightning_explain.attribution.rules.modules import Meant, matches, named_for, require_operators, running
 from lightning_explain.attribution.rules.passing import passing
 from lightning_explain.attribution.rules.propagation import Relevance
 from lightning_explain.attribution.rules.relevance import Pass, Rule, away_from_zero
@@ -86,6 +86,7 @@ class LRP(Method):
             ValueError: If they are to be trained on: the rules are no derivatives that could be differentiated.
         """
         problem.refuse_graph("Relevance")
+        require_operators(problem.model, "LRP")
         rules: tuple[tuple[Meant, Rule], ...] = tuple(self.layers)  # type: ignore[arg-type]
         _require_layers(problem.model, rules)
         problem = _in_float32(problem)

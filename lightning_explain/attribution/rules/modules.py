@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from typing import TypeAlias, TypeVar
 
+import torch
 from torch import nn
 
 from lightning_explain.attribution.interception import named_layers
@@ -37,6 +38,24 @@ def running(model: nn.Module) -> Iterator[Running]:
     finally:
         for handle in handles:
             handle.remove()
+
+
+def require_operators(model: nn.Module, method: str) -> None:
+    """Check that the operators of a model can be seen while it runs.
+
+    Args:
+        model: The model.
+        method: Which method wants to see them.
+
+    Raises:
+        ValueError: If a part of it is TorchScript, which runs its operators out of sight.
+    """
+    scripted = [part.original_name for part in model.modules() if isinstance(part, torch.jit.ScriptModule)]
+    if scripted:
+        raise ValueError(
+            f"{method} changes how operators are differentiated, and TorchScript runs those of {scripted[0]} out of"
+            " sight: explain the model that it was made of, or use integrated gradients."
+        )
 
 
 def matches(wanted: Meant, name: str, module: nn.Module) -> bool:
