@@ -26,7 +26,7 @@ def derivative(problem: Question, score: Tensor, z: Point, *, again: bool = Fals
         Tensors like ``z``, at least in float32; zeros where the score does not depend on one of them.
 
     Raises:
-        ValueError: If it depends on none.
+        ValueError: If it depends on none, unless ``problem.zero_where_unused``.
     """
     gradients: tuple[Tensor | None, ...] = (None,) * len(z)
     if score.requires_grad:
@@ -34,7 +34,7 @@ def derivative(problem: Question, score: Tensor, z: Point, *, again: bool = Fals
         gradients = torch.autograd.grad(
             score.sum(), z, retain_graph=again or graph, create_graph=graph, allow_unused=True
         )
-    if all(gradient is None for gradient in gradients):
+    if all(gradient is None for gradient in gradients) and not problem.zero_where_unused:
         raise ValueError(
             f"The explained output does not depend differentiably on {', '.join(problem.place.names(problem))}: the"
             " model detaches it, rounds it, or runs under no_grad. Use a perturbation method such as occlusion, or"

@@ -44,8 +44,11 @@ class Question:
         create_graph: Whether results depend differentiably on the parameters and the inputs.
         about: Which inputs attributions are about, by number; the others are held fixed. None: those with floating
             point values, or all if none has such values.
+        zero_where_unused: Whether the gradient is zero where the score does not depend on the variable; otherwise that
+            is refused, for it is a mistake more often than not.
         tails: At which places the part of the model that lies behind them can be run alone, once it was tried: for
             these samples and no others.
+        counted: What was counted in forward passes: how often a layer runs, how many tensors each of several has.
     """
 
     model: nn.Module
@@ -59,7 +62,9 @@ class Question:
     feature_mask: Inputs | None = None
     create_graph: bool = False
     about: tuple[int, ...] | None = None
+    zero_where_unused: bool = False
     tails: dict[Place, bool] = field(default_factory=dict, repr=False)
+    counted: dict[Hashable, Any] = field(default_factory=dict, repr=False)
 
     _memory: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False)
 

@@ -42,5 +42,5 @@ def test_at_the_input_it_is_the_mean_gradient_of_integrated_gradients() -> None:
 
 
 def test_what_cannot_be_is_refused() -> None:
-    with pytest.raises(ValueError, match="n_steps must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="n_steps must be at least 1 for gauss_legendre, got 0"):
         InternalInfluence(0)
