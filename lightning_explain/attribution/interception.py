@@ -142,8 +142,6 @@ def as_it_came(problem: Question, layer: Layer, point: Point) -> Point:
     Returns:
         Tensors that are laid out as what goes through the layer is.
     """
-    if layer.whole:
-        return tuple(leaf[0] for leaf in point)
     dims = _batch_dims(find_layer(problem.model, layer.name), layer.of)
     return tuple(leaf.movedim(0, dim) if 0 < dim < leaf.ndim else leaf for leaf, dim in zip(point, dims, strict=False))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, islice
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from lightning_explain.attribution.interception import Split, capturing, intercepted
 from lightning_explain.attribution.model import output
-from lightning_explain.attribution.place import Input, Layer, explained, held
+from lightning_explain.attribution.place import Input, Layer, Neuron, Place, explained, held
 from lightning_explain.inputs import Inputs, Point, leaves, take
 
 if TYPE_CHECKING:
@@ -112,6 +112,17 @@ class Layers:
 
     def __str__(self) -> str:
         return "@" + "+".join(str(layer).removeprefix("@") for layer in self.layers)
+
+
+def as_a_whole(place: Place) -> Place:
+    """A place where a sample is a batch that is run by itself.
+
+    Returns:
+        The place, ``whole``; the inputs are the same.
+    """
+    if isinstance(place, Layers):
+        return Layers(replace(layer, whole=True) for layer in place.layers)
+    return replace(place, whole=True) if isinstance(place, (Layer, Neuron)) else place
 
 
 def _kept(tensor: Tensor) -> tuple[Tensor, Tensor]:

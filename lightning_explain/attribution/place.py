@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 import torch
 from torch import Tensor
 
-from lightning_explain.attribution.interception import captured, capturing, intercepted
+from lightning_explain.attribution.interception import NotBatchFirst, captured, capturing, intercepted
 from lightning_explain.attribution.model import output
 from lightning_explain.attribution.target import select
 from lightning_explain.inputs import Inputs, Point, leaves, names, rebuild, take
@@ -213,7 +213,7 @@ class Neuron:
 
     def _one_per_sample(self, unit: Tensor, activation: Tensor) -> Tensor:
         if unit.shape != activation.shape[:1]:
-            raise ValueError(
+            raise NotBatchFirst(
                 f"The index function of the neuron in layer {self.name!r} made {tuple(unit.shape)} of"
                 f" {tuple(activation.shape)}; expected one number per sample, ({activation.shape[0]},)."
             )

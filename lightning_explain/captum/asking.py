@@ -13,10 +13,12 @@ from torch import Tensor, nn
 from lightning_explain.attribution.budget import RowBudget
 from lightning_explain.attribution.engine import convergence_delta, pose
 from lightning_explain.attribution.guard import borrowed
+from lightning_explain.attribution.interception import NotBatchFirst
+from lightning_explain.attribution.layers import as_a_whole
 from lightning_explain.attribution.methods import Method
 from lightning_explain.attribution.model import Forward
 from lightning_explain.attribution.outputs import of_each
-from lightning_explain.attribution.place import Input, Place
+from lightning_explain.attribution.place import Input, Neuron, Place
 from lightning_explain.attribution.problem import Problem
 from lightning_explain.captum.arguments import (
     Baselines,
@@ -56,6 +58,7 @@ class Ask:
         delta: Whether the convergence delta is returned too.
         whole: Whether the model is run on the whole batch first, to see whether it gives a row for each sample: where
             attributions of other outputs have another form.
+        zero_where_unused: Whether the gradient is zero where what is explained does not depend on the place.
         form: Makes what is returned of the answer; None: the form of the inputs.
     """
 
@@ -71,7 +74,14 @@ class Ask:
     place_baselines: Baselines = None
     delta: bool = False
     whole: bool = False
+    zero_where_unused: bool = False
     form: Form | None = field(default=None, repr=False)
+
+    @property
+    def reads_outputs(self) -> bool:
+        """Whether it matters what the model gives: not at a neuron, nor for what is there."""
+        at_neuron = isinstance(self.place, Neuron) and not self.method.through
+        return self.method.about_score and not at_neuron
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,13 +138,24 @@ def answer(forward_func: Callable[..., Any], ask: Ask) -> Any:  # noqa: ANN401
         return (given, found.delta.to(found.point[0])) if ask.delta else given
 
 
+def answers(forward_func: Callable[..., Any], asks: list[Ask]) -> Any:  # noqa: ANN401
+    """Explain several things that are asked in one call.
+
+    Returns:
+        A list of what :func:`answer` gives; with convergence deltas two lists, in a tuple.
+    """
+    found = [answer(forward_func, ask) for ask in asks]
+    return tuple(map(list, zip(*found, strict=True))) if asks and asks[0].delta else found
+
+
 def in_the_form_of_inputs(found: Answer) -> Tensors:
     """A tensor like each input, in a tuple where the inputs are in one.
 
     Returns:
         Attributions.
     """
-    return shaped_like(found.ask.inputs, in_dtype_of(found.problem.z, found.point))
+    point = in_dtype_of(found.problem.z, found.point)
+    return shaped_like(found.ask.inputs, tuple(leaf[0] for leaf in point) if found.per_batch else point)
 
 
 def in_dtype_of(variable: Point, point: Point) -> Point:
@@ -157,12 +178,18 @@ def _answer(forward_func: Callable[..., Any], host: Host, ask: Ask) -> Answer:
     if samples and all(leaf.ndim and len(leaf) == samples for leaf in inputs):
         try:
             return _per_sample(PerSample(forward_func, len(inputs), arguments, samples), host, ask, inputs, baselines)
-        except OnePerBatch:
+        except (OnePerBatch, NotBatchFirst):
             pass
+    if ask.layers:
+        return _batch_at_layers(PerBatch(forward_func, arguments, ask.target), host, ask, inputs, baselines)
     return _per_batch(PerBatch(forward_func, arguments, ask.target), host, ask, inputs, baselines)
 
 
 def _per_sample(call: PerSample, host: Host, ask: Ask, inputs: Point, baselines: Point) -> Answer:
+    if not ask.reads_outputs:
+        call = replace(call, read=False)
+        problem = _posed(host, ask, call, (*inputs, *call.beside), (*baselines, *call.beside), len(inputs))
+        return Answer(ask, problem, [ask.method(_ready(problem, ask))], (call.samples,), per_batch=False)
     each = own(ask.target, call.samples)
     call = replace(call, index=common(ask.target), one_each=not ask.whole and each is None)
     problem = _posed(host, ask, call, (*inputs, *call.beside), (*baselines, *call.beside), len(inputs))
@@ -181,8 +208,6 @@ def _per_sample(call: PerSample, host: Host, ask: Ask, inputs: Point, baselines:
 
 def _per_batch(call: PerBatch, host: Host, ask: Ask, inputs: Point, baselines: Point) -> Answer:
     # The batch is one sample, in which a feature is the same position of all samples.
-    if ask.layers:
-        raise ArgumentError("Layers can be explained for models that give a row for each sample; this one does not.")
     problem = _posed(
         host, ask, call, tuple(leaf[None] for leaf in inputs), tuple(leaf[None] for leaf in baselines), len(inputs)
     )
@@ -198,9 +223,20 @@ def _per_batch(call: PerBatch, host: Host, ask: Ask, inputs: Point, baselines: P
     return Answer(ask, explained, points, call.shapes[0], per_batch=True)
 
 
+def _batch_at_layers(call: PerBatch, host: Host, ask: Ask, inputs: Point, baselines: Point) -> Answer:
+    # The batch is one sample; what is explained is the sum over it, to which what belongs to one of its samples
+    # contributes by way of that sample.
+    call = replace(call, total=True, read=ask.reads_outputs)
+    ask = replace(ask, place=as_a_whole(ask.place), max_rows=1)
+    problem = _posed(
+        host, ask, call, tuple(leaf[None] for leaf in inputs), tuple(leaf[None] for leaf in baselines), len(inputs)
+    )
+    return Answer(ask, problem, [ask.method(_ready(problem, ask))], (), per_batch=True)
+
+
 def _posed(host: Host, ask: Ask, call: Forward, inputs: Point, baselines: Point, count: int) -> Problem:
     problem = pose(host, inputs, None, baseline=baselines, forward=call, budget=RowBudget(ask.max_rows))
-    return replace(problem, about=tuple(range(count)), place=ask.place)
+    return replace(problem, about=tuple(range(count)), place=ask.place, zero_where_unused=ask.zero_where_unused)
 
 
 def _ready(problem: Problem, ask: Ask) -> Problem:
