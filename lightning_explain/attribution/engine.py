@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from lightning_explain.attribution.attribution import Attribution
 from lightning_explain.attribution.budget import RowBudget
+from lightning_explain.attribution.convergence import convergence_delta as convergence_delta
 from lightning_explain.attribution.convolution import last_convolution
 from lightning_explain.attribution.guard import borrowed
 from lightning_explain.attribution.methods import METHODS, Method
@@ -90,21 +91,6 @@ class Explainer:
         reference = self.method.reference(problem)
         span = (problem.value.double() - reference.double()).detach()
         return convergence_delta(point, problem.value, reference), span
-
-
-def convergence_delta(point: Point, score: Tensor, reference: Tensor) -> Tensor:
-    """How far attributions are from adding up.
-
-    Args:
-        point: Attributions (n, ...) each.
-        score: What they should add up to (n,),
-        reference: beginning from this (n,).
-
-    Returns:
-        Sum of attributions - (score - reference), (n,), in float64; 0 is exact.
-    """
-    total = torch.stack([leaf.detach().double().reshape(len(leaf), -1).sum(dim=1) for leaf in point]).sum(dim=0)
-    return total - (score.double() - reference.double()).detach()
 
 
 def explain(  # noqa: PLR0913  (the whole question in one call)

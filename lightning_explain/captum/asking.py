@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from lightning_explain.attribution.budget import RowBudget
-from lightning_explain.attribution.engine import convergence_delta, pose
+from lightning_explain.attribution.convergence import convergence_delta
+from lightning_explain.attribution.engine import pose
 from lightning_explain.attribution.guard import borrowed
 from lightning_explain.attribution.interception import NotBatchFirst
 from lightning_explain.attribution.layers import as_a_whole
@@ -95,6 +96,8 @@ class Answer:
             model gives numbers for the batch as a whole, n is 1 and what follows is the form of one sample.
         shape: The shape of what is explained: (n, ...) or, for the batch as a whole, that of the model's output.
         per_batch: Whether the model gives numbers for the batch as a whole.
+        deltas: Convergence deltas (n, draws), where they are asked for: a method that is a mean over draws has one for
+            each.
     """
 
     ask: Ask
@@ -102,6 +105,7 @@ class Answer:
     points: list[Point]
     shape: tuple[int, ...]
     per_batch: bool
+    deltas: Tensor | None = None
 
     @property
     def point(self) -> Point:
@@ -110,9 +114,10 @@ class Answer:
 
     @property
     def delta(self) -> Tensor:
-        """The convergence delta of each sample, (n,)."""
-        point = tuple(leaf[None] for leaf in self.point) if self.per_batch else self.point
-        return convergence_delta(point, self.problem.value, self.ask.method.reference(self.problem))
+        """The convergence delta of each sample and draw, (n * draws,), the draws of a sample together."""
+        if self.deltas is None:
+            return convergence_delta(self.point, self.problem.value, self.ask.method.reference(self.problem))
+        return self.deltas.flatten()
 
 
 Form: TypeAlias = Callable[[Answer], Any]
@@ -195,7 +200,9 @@ def _per_sample(call: PerSample, host: Host, ask: Ask, inputs: Point, baselines:
     problem = _posed(host, ask, call, (*inputs, *call.beside), (*baselines, *call.beside), len(inputs))
     problem = replace(problem, target=each)
     if not ask.whole:
-        return Answer(ask, problem, [ask.method(_ready(problem, ask))], (call.samples,), per_batch=False)
+        ready = _ready(problem, ask)
+        point, deltas = ask.method.with_deltas(ready) if ask.delta else (ask.method(ready), None)
+        return Answer(ask, ready, [point], (call.samples,), per_batch=False, deltas=deltas)
     with torch.no_grad():
         outputs = call.outputs(leaves(problem.inputs))
     if len(outputs) != call.samples:

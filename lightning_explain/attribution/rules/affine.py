@@ -81,6 +81,26 @@ def affine(call: Call) -> Affine | None:
     return _product(call)
 
 
+def channelwise(x: Tensor, scale: Tensor, shift: Tensor) -> Affine:
+    """A scale and a shift for each channel, as an affine operator.
+
+    Args:
+        x: The input (n, channels, ...).
+        scale: What each channel is multiplied with, (channels,).
+        shift: What is added to each channel then, (channels,).
+
+    Returns:
+        The operator.
+    """
+
+    def operator(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        column = (-1, *[1] * (x.ndim - 2))
+        product = x * weight.view(column)
+        return product if bias is None else product + bias.view(column)
+
+    return Affine("batch_norm", operator, x, scale, shift)
+
+
 def _layer(call: Call) -> Affine | None:
     x, weight, bias = (call.argument(i, name) for i, name in enumerate(NAMES))
     if not x.requires_grad:

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lightning_explain.attribution.engine import convergence_delta
+from lightning_explain.attribution.convergence import convergence_delta
 from lightning_explain.captum.arguments import Baselines, Tensors, as_arguments, as_baselines, as_inputs
 from lightning_explain.captum.asking import Ask, answer, answers
 from lightning_explain.captum.attr.documentation import documented

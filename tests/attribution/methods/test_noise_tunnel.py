@@ -24,7 +24,7 @@ from lightning_explain import (
     explain,
 )
 from lightning_explain.attribution.methods import noise_tunnel
-from lightning_explain.attribution.methods.noise_tunnel import gaussian
+from lightning_explain.attribution.noise import gaussian
 
 COPIES = 5
 TUNNELS = {"smoothgrad": SmoothGrad, "smoothgrad_sq": SmoothGradSquared, "vargrad": VarGrad}
@@ -33,7 +33,7 @@ TUNNELS = {"smoothgrad": SmoothGrad, "smoothgrad_sq": SmoothGradSquared, "vargra
 @pytest.fixture
 def noise(monkeypatch: pytest.MonkeyPatch) -> Tensor:
     drawn = 0.4 * torch.randn(COPIES, *samples().shape, dtype=torch.float64)
-    monkeypatch.setattr(noise_tunnel, "gaussian", lambda *_: lambda copy: (drawn[copy],))
+    monkeypatch.setattr(noise_tunnel, "gaussian_for", lambda *_: lambda copy: (drawn[copy],))
     return drawn
 
 
