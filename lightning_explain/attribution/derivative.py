@@ -12,6 +12,9 @@ from lightning_explain.inputs import Point
 if TYPE_CHECKING:
     from lightning_explain.attribution.question import Question
 
+EXACT = (torch.float64, torch.int64, torch.int32)
+"""What float32 would cut off: it holds integers up to 2**24."""
+
 
 def derivative(problem: Question, score: Tensor, z: Point, *, again: bool = False) -> Point:
     """The gradient of scores with respect to the variable: a sample's score depends on its own row alone.
@@ -50,6 +53,6 @@ def accumulator(tensor: Tensor) -> torch.dtype:
     """The type in which numbers like those of a tensor are added up.
 
     Returns:
-        float64 for float64, float32 for the others.
+        float64 for float64 and for integers, float32 for the others.
     """
-    return torch.float64 if tensor.dtype == torch.float64 else torch.float32
+    return torch.float64 if tensor.dtype in EXACT else torch.float32

@@ -66,7 +66,18 @@ class Explainer:
         Returns:
             The attributions.
         """
-        point = self.method(problem)
+        return self.described(problem, self.method(problem))
+
+    def described(self, problem: Problem, point: Point) -> Attribution:
+        """Say what is known of attributions that this explainer's method computed.
+
+        Args:
+            problem: The problem, at this place.
+            point: Tensors like ``problem.z``.
+
+        Returns:
+            The attributions.
+        """
         if not problem.create_graph:
             point = tuple(leaf.detach() for leaf in point)
         coefficients = problem.features.collect(point) if self.method.per_feature else None
