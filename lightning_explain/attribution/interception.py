@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from lightning_explain.attribution.tree import map_tensors
+from lightning_explain.attribution.tree import has_numbers, map_tensors
 from lightning_explain.inputs import Inputs, Point, leaves, take
 from lightning_explain.registry import unknown
 
@@ -112,12 +112,12 @@ def capturing(problem: Question, layer: Layer, rows: int, split: Split) -> Itera
     problem.counted[layer.name] = runs[0]
     found.extend(kept[layer.call if layer.call < 0 else 0])
     if not found:
-        raise ValueError(f"The {layer.of} of layer {layer.name!r} holds no floating point tensor to explain.")
+        raise ValueError(f"The {layer.of} of layer {layer.name!r} holds no tensor to explain.")
 
 
 @contextmanager
 def intercepted(problem: Question, layer: Layer, change: Change) -> Iterator[None]:
-    """Pass the floating point tensors of ``layer``, at the run that it names, through ``change``.
+    """Pass the tensors of ``layer``, at the run that it names, through ``change``.
 
     Yields:
         None; leave the block after the forward pass.
@@ -157,10 +157,10 @@ def _watched(model: nn.Module, layer: Layer, change: Callable[[int], Change | No
         changed = change(runs[0] - 1)
         if changed is None:
             return None
+        dims, every = _batch_dims(module, layer.of), not has_numbers(tree)
         if layer.whole:
-            return map_tensors(tree, lambda tensor: changed(tensor[None])[0])
-        dims = _batch_dims(module, layer.of)
-        return map_tensors(tree, lambda tensor: _batch_first(tensor, next(dims), changed))
+            return map_tensors(tree, lambda tensor: changed(tensor[None])[0], every=every)
+        return map_tensors(tree, lambda tensor: _batch_first(tensor, next(dims), changed), every=every)
 
     if layer.of == "output":
         handle = module.register_forward_hook(lambda _module, _args, result: at_a_run(result))

@@ -12,7 +12,7 @@ from torch import Tensor
 from lightning_explain.attribution.interception import NotBatchFirst, captured, capturing, intercepted
 from lightning_explain.attribution.model import output
 from lightning_explain.attribution.target import select
-from lightning_explain.inputs import Inputs, Point, leaves, names, rebuild, take
+from lightning_explain.inputs import Inputs, Point, is_continuous, leaves, names, rebuild, take
 from lightning_explain.registry import unknown
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class Input:
 
 @dataclass(frozen=True)
 class Layer:
-    """The output, or the input, of a module; its floating point tensors, the batch first.
+    """The output, or the input, of a module; its floating point tensors (all, if none is), the batch first.
 
     The states of recurrent layers, and what modules with ``batch_first=False`` give, are turned so that
     the batch is first. Where a module runs more than once in a forward pass, ``call`` says which run is meant.
@@ -228,7 +228,15 @@ def differentiable(tensor: Tensor) -> Tensor:
 
     Returns:
         The tensor, or one that shares its memory.
+
+    Raises:
+        TypeError: If it holds integers.
     """
+    if not is_continuous(tensor):
+        raise TypeError(
+            f"There is no gradient with respect to {tensor.dtype} values. Explain the layer that turns them into"
+            " numbers, or use a perturbation method such as occlusion."
+        )
     return tensor if tensor.requires_grad else tensor.detach().requires_grad_()
 
 

@@ -15,11 +15,11 @@ from lightning_explain.attribution.convergence import convergence_delta
 from lightning_explain.attribution.engine import pose
 from lightning_explain.attribution.guard import borrowed
 from lightning_explain.attribution.interception import NotBatchFirst
-from lightning_explain.attribution.layers import as_a_whole
+from lightning_explain.attribution.layers import Layers, as_a_whole
 from lightning_explain.attribution.methods import Method
 from lightning_explain.attribution.model import Forward
 from lightning_explain.attribution.outputs import of_each
-from lightning_explain.attribution.place import Input, Neuron, Place
+from lightning_explain.attribution.place import Input, Layer, Neuron, Place
 from lightning_explain.attribution.problem import Problem
 from lightning_explain.captum.arguments import (
     Baselines,
@@ -185,7 +185,7 @@ def _answer(forward_func: Callable[..., Any], host: Host, ask: Ask) -> Answer:
             return _per_sample(PerSample(forward_func, len(inputs), arguments, samples), host, ask, inputs, baselines)
         except (OnePerBatch, NotBatchFirst):
             pass
-    if ask.layers:
+    if isinstance(ask.place, (Layer, Layers, Neuron)):
         return _batch_at_layers(PerBatch(forward_func, arguments, ask.target), host, ask, inputs, baselines)
     return _per_batch(PerBatch(forward_func, arguments, ask.target), host, ask, inputs, baselines)
 

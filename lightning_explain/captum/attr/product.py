@@ -95,7 +95,7 @@ def at_layer(
         return _at_layers(ask, self.layer if several else [self.layer], side, channel_dim, several=several)
 
     members = {
-        "attribute": _attribute(asks, taken),
+        "attribute": _attribute(asks, taken, primary),
         "has_convergence_delta": lambda self: self.primary.has_convergence_delta(),
         "compute_convergence_delta": lambda self, *args, **kwargs: self.primary.compute_convergence_delta(
             *args, **kwargs
@@ -149,7 +149,12 @@ def at_neuron(
 
     bases = (NeuronAttribution, *_families(primary))
     return _made(
-        primary, name or f"Neuron{primary.__name__}", module, bases, without, {"attribute": _attribute(asks, taken)}
+        primary,
+        name or f"Neuron{primary.__name__}",
+        module,
+        bases,
+        without,
+        {"attribute": _attribute(asks, taken, primary)},
     )
 
 
@@ -198,8 +203,9 @@ def _made(
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401, N807
         given = _bound(taken, self, args, kwargs)
         self.layer, self.device_ids = given.pop("layer"), given.pop("device_ids", None)
-        self.forward_func = given[model.name]
         self.primary = primary(**given)
+        self.forward_func = given[model.name]
+        setattr(self, model.name, self.forward_func)
 
     __init__.__signature__ = taken  # type: ignore[attr-defined]
     where = "what goes through a layer" if issubclass(bases[0], LayerAttribution) else "a neuron, by the inputs"
@@ -216,8 +222,9 @@ def _made(
     return type(name, bases, made)
 
 
-def _attribute(asks: Callable[..., Any], taken: Signature) -> Any:  # noqa: ANN401
+def _attribute(asks: Callable[..., Any], taken: Signature, primary: Primary) -> Any:  # noqa: ANN401
     asks.__signature__ = taken  # type: ignore[attr-defined]
+    asks.__qualname__ = f"{primary.__name__}.attribute"  # its parameters are documented as those of the primary class
     return answered(asks)
 
 
