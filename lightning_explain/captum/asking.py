@@ -57,6 +57,7 @@ class Ask:
         layers: The layers that the place names.
         place_baselines: Baselines of the place's variable, where they are not those of the inputs.
         delta: Whether the convergence delta is returned too.
+        owed: Whether the delta counts what is missing, as Captum counts that of relevances, not what is too much.
         whole: Whether the model is run on the whole batch first, to see whether it gives a row for each sample: where
             attributions of other outputs have another form.
         zero_where_unused: Whether the gradient is zero where what is explained does not depend on the place.
@@ -74,6 +75,7 @@ class Ask:
     layers: tuple[nn.Module, ...] = ()
     place_baselines: Baselines = None
     delta: bool = False
+    owed: bool = False
     whole: bool = False
     zero_where_unused: bool = False
     form: Form | None = field(default=None, repr=False)
@@ -117,7 +119,7 @@ class Answer:
         """The convergence delta of each sample and draw, (n * draws,), the draws of a sample together."""
         if self.deltas is None:
             return convergence_delta(self.point, self.problem.value, self.ask.method.reference(self.problem))
-        return self.deltas.flatten()
+        return -self.deltas.flatten() if self.ask.owed else self.deltas.flatten()
 
 
 Form: TypeAlias = Callable[[Answer], Any]

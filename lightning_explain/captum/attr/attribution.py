@@ -36,14 +36,24 @@ def answered(asks: Callable[..., Ask | list[Ask]]) -> Callable[..., Any]:
         asked = asks(self, *args, **kwargs)
         return answers(self.forward_func, asked) if isinstance(asked, list) else answer(self.forward_func, asked)
 
-    @wraps(asks)
+    outer = published(attribute)
+    outer.asks = asks  # type: ignore[attr-defined]
+    outer.__annotations__["return"] = Any
+    return outer
+
+
+def published(attribute: Callable[..., Any]) -> Callable[..., Any]:
+    """Make a method ``attribute`` public: with a docstring, and what Captum's own wrappers call.
+
+    Returns:
+        The method; ``.__wrapped__`` is what was given.
+    """
+
+    @wraps(attribute)
     def outer(self: Attribution, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
         return attribute(self, *args, **kwargs)
 
-    outer.asks = asks  # type: ignore[attr-defined]
-    outer.__doc__ = documented(asks)
-    outer.__annotations__["return"] = Any
-    outer.__wrapped__ = attribute
+    outer.__doc__ = documented(attribute)
     return outer
 
 
