@@ -66,7 +66,7 @@ class Unit:
                 f"The neuron {index[:8]} is not in a layer of shape {tuple(activation.shape)}; give an index for each"
                 f" of the {activation.ndim - 1} dimension(s) after the first."
             ) from None
-        if units.ndim > 1 and not any(isinstance(part, slice) for part in index):
+        if units[0].numel() > 1 and not any(isinstance(part, slice) for part in index):
             raise ArgumentError(
                 f"The neuron {self.selector} of a layer of shape {tuple(activation.shape)} is {units[0].numel()} units:"
                 f" give {activation.ndim - 1} integers, or slices for units that are to be added up."
