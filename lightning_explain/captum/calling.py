@@ -9,9 +9,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.futures import Future
 
 from lightning_explain.attribution.model import prediction
-from lightning_explain.captum.errors import ArgumentError
+from lightning_explain.captum.errors import ArgumentError, ArgumentTypeError
+from lightning_explain.captum.host import owner_of
 from lightning_explain.captum.selecting import Index, Target, selected, taken
 from lightning_explain.inputs import Point
 
@@ -33,6 +35,7 @@ class PerSample:
         samples: The number of samples; tensors among the arguments that have as many rows go with the samples.
         index: Which output is explained of all samples alike; None: what is given, as it is.
         one_each: Whether a number for each sample is to come out.
+        as_many: Whether a row is to come out for each that goes in; behind a layer more may.
     """
 
     function: Function
@@ -41,6 +44,7 @@ class PerSample:
     samples: int
     index: tuple[Index, ...] | None = None
     one_each: bool = False
+    as_many: bool = False
 
     @property
     def beside(self) -> Point:
@@ -72,12 +76,13 @@ class PerSample:
             Outputs (m, ...), with the index applied.
 
         Raises:
-            OnePerBatch: If one number came for several samples.
+            OnePerBatch: If one number came for several samples, or as many as there never were samples.
         """
         held = iter(inputs[self.count :])
         arguments = [next(held) if self._has_rows(argument) else argument for argument in self.arguments]
         found = called(self.function, inputs[: self.count], arguments)
-        if found.ndim == 0 or (len(found) == 1 < len(inputs[0])):
+        rows = len(inputs[0])
+        if found.ndim == 0 or (len(found) == 1 < rows) or (self.as_many and len(found) != rows):
             raise OnePerBatch
         return found if self.index is None else taken(found, self.index)
 
@@ -123,16 +128,52 @@ def called(function: Function, inputs: Point, arguments: tuple[Any, ...] | list[
         The tensor that holds its predictions; a Python number becomes a tensor.
 
     Raises:
-        TypeError: If it gives none.
+        ArgumentTypeError: If it gives none.
     """
-    takes_none = not isinstance(function, torch.nn.Module) and _takes_nothing(function)
-    found = function() if takes_none else function(*inputs, *arguments)
+    found = _result(function, inputs, arguments)
     if isinstance(found, (int, float)):
         return torch.tensor(found, dtype=torch.int64 if isinstance(found, int) else torch.float64)
-    return prediction(found)
+    if isinstance(found, Future):
+        raise ArgumentTypeError("The forward function gives a Future: call attribute_future, where there is one.")
+    try:
+        return prediction(found)
+    except TypeError as error:
+        raise ArgumentTypeError(str(error)) from None
+
+
+class Awaited:
+    """A forward function that gives futures, called as one that gives what they hold.
+
+    Args:
+        function: The forward function.
+    """
+
+    def __init__(self, function: Function) -> None:
+        self.function = function
+        self.__self__ = owner_of(function)  # what it runs is found, as for a method
+
+    def __call__(self, *given: Any) -> Any:  # noqa: ANN401
+        """Call the function, and wait.
+
+        Returns:
+            What the future holds.
+
+        Raises:
+            ArgumentTypeError: If there is no future.
+        """
+        found = self.function(*given)
+        if not isinstance(found, Future):
+            raise ArgumentTypeError(f"The forward function gives {type(found).__name__}, no Future: call attribute.")
+        return found.wait()
+
+
+def _result(function: Function, inputs: Point, arguments: tuple[Any, ...] | list[Any]) -> Any:  # noqa: ANN401
+    takes_none = not isinstance(function, torch.nn.Module) and _takes_nothing(function)
+    return function() if takes_none else function(*inputs, *arguments)
 
 
 def _takes_nothing(function: Function) -> bool:
+    function = function.function if isinstance(function, Awaited) else function
     try:
         return not signature(function).parameters
     except (TypeError, ValueError):  # built-in functions do not say

@@ -19,6 +19,16 @@ PARAMETERS = {
     "method": "The quadrature: gausslegendre, riemann_left, riemann_right, riemann_middle or riemann_trapezoid.",
     "internal_batch_size": "The most rows that go through the model at once; None: chosen by measurement.",
     "return_convergence_delta": "Whether to return (attributions, delta), delta being how far they are from adding up.",
+    "feature_mask": "Integers, equal where elements are one feature, which broadcast against the inputs; None: each"
+    " element is one.",
+    "sliding_window_shapes": "The window's size in each dimension after the first, or one for each input.",
+    "strides": "How far it moves: an integer, one for each dimension, or one of these for each input; None: 1.",
+    "perturbations_per_eval": "The most perturbations of the batch that go through the model at once; 1: chosen by"
+    " measurement.",
+    "n_samples": "How often is sampled.",
+    "return_input_shape": "Whether attributions have the inputs' shape; otherwise they are one row of coefficients of"
+    " the features.",
+    "show_progress": "Whether a bar on standard error shows how far it is.",
     "attribute_to_layer_input": "Whether the layer's input is meant, not its output.",
 }
 """Parameter -> description; classes that have others say so beside their own."""
