@@ -9,9 +9,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.futures import Future
 
 from lightning_explain.attribution.model import prediction
-from lightning_explain.captum.errors import ArgumentError
+from lightning_explain.captum.errors import ArgumentError, ArgumentTypeError
+from lightning_explain.captum.host import owner_of
 from lightning_explain.captum.selecting import Index, Target, selected, taken
 from lightning_explain.inputs import Point
 
@@ -34,6 +36,7 @@ class PerSample:
         index: Which output is explained of all samples alike; None: what is given, as it is.
         one_each: Whether a number for each sample is to come out.
         read: Whether it matters what comes out.
+        as_many: Whether a row is to come out for each that goes in; behind a layer more may.
     """
 
     function: Function
@@ -44,6 +47,7 @@ class PerSample:
     one_each: bool = False
     read: bool = True
     proven: list[int] = field(default_factory=list, compare=False)
+    as_many: bool = False
 
     @property
     def beside(self) -> Point:
@@ -75,11 +79,13 @@ class PerSample:
             Outputs (m, ...), with the index applied.
 
         Raises:
-            OnePerBatch: If one number came for several samples.
+            OnePerBatch: If one number came for several samples, or as many as there never were samples.
         """
         found, given_rows = as_tensor(self._given(inputs)), len(inputs[0])
         # Once several rows came for several samples, one row is what a layer was given in their place.
         if found.ndim == 0 or (len(found) == 1 < given_rows and not self.proven):
+            raise OnePerBatch
+        if self.as_many and len(found) != given_rows:
             raise OnePerBatch
         if len(found) == given_rows > 1:
             self.proven.append(given_rows)
@@ -157,7 +163,7 @@ def called(function: Function, inputs: Point, arguments: tuple[Any, ...] | list[
         The tensor that holds its predictions; a Python number becomes a tensor.
 
     Raises:
-        TypeError: If it gives none.
+        ArgumentTypeError: If it gives none.
     """
     return as_tensor(given(function, inputs, arguments))
 
@@ -179,14 +185,46 @@ def as_tensor(found: Any) -> Tensor:  # noqa: ANN401
         The tensor that holds them; a Python number becomes a tensor.
 
     Raises:
-        TypeError: If there is none.
+        ArgumentTypeError: If there is none.
     """
     if isinstance(found, (int, float)):
         return torch.tensor(found, dtype=torch.int64 if isinstance(found, int) else torch.float64)
-    return prediction(found)
+    if isinstance(found, Future):
+        raise ArgumentTypeError("The forward function gives a Future: call attribute_future, where there is one.")
+    try:
+        return prediction(found)
+    except TypeError as error:
+        raise ArgumentTypeError(str(error)) from None
+
+
+class Awaited:
+    """A forward function that gives futures, called as one that gives what they hold.
+
+    Args:
+        function: The forward function.
+    """
+
+    def __init__(self, function: Function) -> None:
+        self.function = function
+        self.__self__ = owner_of(function)  # what it runs is found, as for a method
+
+    def __call__(self, *given: Any) -> Any:  # noqa: ANN401
+        """Call the function, and wait.
+
+        Returns:
+            What the future holds.
+
+        Raises:
+            ArgumentTypeError: If there is no future.
+        """
+        found = self.function(*given)
+        if not isinstance(found, Future):
+            raise ArgumentTypeError(f"The forward function gives {type(found).__name__}, no Future: call attribute.")
+        return found.wait()
 
 
 def _takes_nothing(function: Function) -> bool:
+    function = function.function if isinstance(function, Awaited) else function
     try:
         return not signature(function).parameters
     except (TypeError, ValueError):  # built-in functions do not say

@@ -27,7 +27,7 @@ class FeaturePermutation(Method):
     .. math:: \phi_f(z^i) = S(z^i) - S(z^i \text{ with } z^i_f := z^{\pi(i)}_f)
 
     The mean over permutations :math:`\pi`, the same for all features, so that features are compared on the same
-    exchanges; none leaves all samples where they are. No baseline takes part. A row for each feature and permutation,
+    exchanges; none leaves a sample where it is: its donor is any other. No baseline takes part. A row for each feature and permutation,
     and one for the score. What a sample gets depends on its neighbors: a sample alone gets 0, and where samples are
     alike all get next to nothing.
 
@@ -105,16 +105,11 @@ def _left(problem: Problem, donors: Tensor) -> Tensor:
 
 
 def permutations(n: int, count: int, seed: int) -> Tensor:
-    """Random permutations of n samples, drawn until each moves something.
+    """Random permutations of n samples that leave none where it is; for every sample all others are as likely.
 
     Returns:
         Permutations (count, n) of 0..n-1.
     """
-    generator = stream("feature permutation", seed)
-    drawn = torch.rand(count, n, generator=generator, dtype=torch.float32).argsort(dim=1)
-    still = (drawn == torch.arange(n)).all(dim=1)
-    while still.any():
-        again = torch.rand(int(still.sum()), n, generator=generator, dtype=torch.float32)
-        drawn[still] = again.argsort(dim=1)
-        still = (drawn == torch.arange(n)).all(dim=1)
-    return drawn
+    drawn = torch.rand(count, n, generator=stream("feature permutation", seed), dtype=torch.float32)
+    circle = drawn.argsort(dim=1)
+    return torch.empty_like(circle).scatter_(1, circle, circle.roll(1, dims=1))

@@ -5,6 +5,8 @@ from lightning_explain.captum.attr.attribution import GradientAttribution as Gra
 from lightning_explain.captum.attr.attribution import LayerAttribution as LayerAttribution
 from lightning_explain.captum.attr.attribution import NeuronAttribution as NeuronAttribution
 from lightning_explain.captum.attr.attribution import PerturbationAttribution as PerturbationAttribution
+from lightning_explain.captum.attr.dataloader import DataLoaderAttribution as DataLoaderAttribution
+from lightning_explain.captum.attr.dataloader import InputRole as InputRole
 from lightning_explain.captum.attr.deep_lift import DeepLift as DeepLift
 from lightning_explain.captum.attr.deep_lift import DeepLiftShap as DeepLiftShap
 from lightning_explain.captum.attr.gradient_shap import GradientShap as GradientShap
@@ -23,6 +25,9 @@ from lightning_explain.captum.attr.layers import LayerGradientXActivation as Lay
 from lightning_explain.captum.attr.layers import LayerGuidedBackprop as LayerGuidedBackprop
 from lightning_explain.captum.attr.layers import LayerIntegratedGradients as LayerIntegratedGradients
 from lightning_explain.captum.attr.layers import LayerLRP as LayerLRP
+from lightning_explain.captum.attr.lime import KernelShap as KernelShap
+from lightning_explain.captum.attr.lime import Lime as Lime
+from lightning_explain.captum.attr.lime_base import LimeBase as LimeBase
 from lightning_explain.captum.attr.lrp import LRP as LRP
 from lightning_explain.captum.attr.neurons import NeuronConductance as NeuronConductance
 from lightning_explain.captum.attr.neurons import NeuronDeconvolution as NeuronDeconvolution
@@ -35,6 +40,11 @@ from lightning_explain.captum.attr.neurons import NeuronInputXGradient as Neuron
 from lightning_explain.captum.attr.neurons import NeuronIntegratedGradients as NeuronIntegratedGradients
 from lightning_explain.captum.attr.neurons import NeuronLRP as NeuronLRP
 from lightning_explain.captum.attr.noise_tunnel import NoiseTunnel as NoiseTunnel
+from lightning_explain.captum.attr.perturbations import FeatureAblation as FeatureAblation
+from lightning_explain.captum.attr.perturbations import FeaturePermutation as FeaturePermutation
+from lightning_explain.captum.attr.perturbations import Occlusion as Occlusion
 from lightning_explain.captum.attr.rectified import Deconvolution as Deconvolution
 from lightning_explain.captum.attr.rectified import GuidedBackprop as GuidedBackprop
 from lightning_explain.captum.attr.rectified import GuidedGradCam as GuidedGradCam
+from lightning_explain.captum.attr.shapley import ShapleyValues as ShapleyValues
+from lightning_explain.captum.attr.shapley import ShapleyValueSampling as ShapleyValueSampling

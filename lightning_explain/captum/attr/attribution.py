@@ -156,6 +156,14 @@ class PerturbationAttribution(Attribution):
         """Whether attributions are shares of the output."""
         return True
 
+    def bar_title(self, show_progress: bool) -> str:
+        """What stands before a progress bar.
+
+        Returns:
+            ``"Feature Ablation attribution"``, say; empty where none is wanted.
+        """
+        return f"{self.get_name()} attribution" if show_progress else ""
+
 
 class InternalAttribution(Attribution):
     """The base of methods at a layer.

@@ -36,6 +36,16 @@ PARAMETERS = {
     "nt_samples_batch_size": "How many copies of all samples go through the model at once, at most; None: chosen by"
     " measurement.",
     "draw_baseline_from_distrib": "Whether baselines are a distribution, one of which is drawn for each noisy copy.",
+    "feature_mask": "Integers, equal where elements are one feature, which broadcast against the inputs; None: each"
+    " element is one.",
+    "sliding_window_shapes": "The window's size in each dimension after the first, or one for each input.",
+    "strides": "How far it moves: an integer, one for each dimension, or one of these for each input; None: 1.",
+    "perturbations_per_eval": "The most perturbations of the batch that go through the model at once; 1: chosen by"
+    " measurement.",
+    "n_samples": "How often is sampled.",
+    "return_input_shape": "Whether attributions have the inputs' shape; otherwise they are one row of coefficients of"
+    " the features.",
+    "show_progress": "Whether a bar on standard error shows how far it is.",
     "attribute_to_layer_input": "Whether the layer's input is meant, not its output.",
     "attribute_to_neuron_input": "Whether the neuron is in the layer's input, not in its output.",
     "neuron_selector": "The neuron: an integer; a tuple of integers and slices, what these select being summed; or a"

@@ -278,7 +278,7 @@ def test_nothing_is_left_behind() -> None:
         assert not any(
             leaf.requires_grad for leaf in flat(getattr(layers, name)(model, model.conv2).attribute(x, **asked))
         )
-        with pytest.raises((IndexError, TypeError), match="target|argument"):
+        with pytest.raises((IndexError, TypeError), match=r"target|argument"):
             getattr(layers, name)(model, model.conv2).attribute(x, target=99)
     assert all(
         module.training and not module._forward_hooks and not module._forward_pre_hooks for module in model.modules()
