@@ -202,7 +202,7 @@ def _answer(forward_func: Callable[..., Any], host: Host, ask: Ask, budget: RowB
     if isinstance(ask.place, (Layer, Layers, Neuron)):
         ask = replace(ask, place=as_a_whole(ask.place))
         batch = replace(batch, total=True, read=ask.reads_outputs)
-        return _at_a_place(ask, _posed(host, ask, replace(budget, max_rows=1), batch, *whole), inputs)
+        return _at_a_place(ask, _posed(host, ask, RowBudget(1, budget.progress), batch, *whole), inputs)
     return _per_batch(batch, ask, _posed(host, ask, budget, batch, *whole), inputs)
 
 
@@ -294,10 +294,10 @@ def _ready(problem: Problem, ask: Ask) -> Problem:
     z = problem.z
     ready = problem.masked(as_masks(ask.feature_mask, z))
     ready.remember(z=z)
-    if ask.place_baselines is not None:
-        ready.remember(
-            z0=tuple(base.to(leaf) for base, leaf in zip(as_baselines(ask.place_baselines, z), z, strict=True))
-        )
+    given = ask.place_baselines
+    if given is not None:
+        given = (given,) * len(z) if isinstance(given, (int, float)) else given
+        ready.remember(z0=tuple(base.to(leaf) for base, leaf in zip(as_baselines(given, z), z, strict=True)))
     return ready
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
+from functools import partial
 from inspect import Parameter, Signature, signature
 from typing import Any, TypeAlias
 
@@ -16,8 +17,9 @@ from torch import Tensor, nn
 
 from lightning_explain.attribution.interception import as_it_came
 from lightning_explain.attribution.layers import Layers
+from lightning_explain.attribution.methods import Activation
 from lightning_explain.attribution.place import Layer, Neuron, Side
-from lightning_explain.captum.asking import Answer, Ask, Form, in_the_form_of_inputs
+from lightning_explain.captum.asking import Answer, Ask, Form, answer, in_the_form_of_inputs
 from lightning_explain.captum.attr.attribution import (
     Attribution,
     GradientAttribution,
@@ -59,6 +61,7 @@ def at_layer(
     without: Collection[str] = (),
     channel_dim: int | None = None,
     one_by_one: bool = False,
+    asks_about_layer: bool = False,
 ) -> type[Any]:
     """Make the class that explains by what goes through a layer.
 
@@ -71,6 +74,7 @@ def at_layer(
         channel_dim: The channels of a layer, for methods to which they are not like other dimensions.
         one_by_one: Whether of several layers each is explained by itself; otherwise all of them together, from the
             same passes of the model.
+        asks_about_layer: Whether arguments have the form of what goes through the layer, which ``primary`` must see.
 
     Returns:
         The class.
@@ -85,14 +89,16 @@ def at_layer(
         side: Side = "input" if given.pop("attribute_to_layer_input", False) else "output"
         flags = given.pop("grad_kwargs", None) or {}
         there = {own: given.pop(its) for own, its in IN_LAYER.items() if its in given}
-        ask = primary.attribute.asks(self.primary, **given)  # type: ignore[attr-defined]
+        inputs, several = given["inputs"], isinstance(self.layer, list)
+        where = partial(_at_layers, side=side, channel_dim=channel_dim)
+        if asks_about_layer:
+            activation = Ask(Activation(), inputs, additional_forward_args=given["additional_forward_args"])
+            given["inputs"] = answer(self.forward_func, where(activation, self.layer))
+        ask = replace(primary.attribute.asks(self.primary, **given), inputs=inputs)  # type: ignore[attr-defined]
         if perturbs:
             ask = replace(ask, feature_mask=there.get("feature_mask"), place_baselines=_or_zero(there))
-        ask = replace(ask, zero_where_unused=any(flags.get(key) for key in ("materialize_grads", "allow_unused")))
-        several = isinstance(self.layer, list)
-        if several and one_by_one:
-            return [_at_layers(ask, [layer], side, channel_dim, several=False) for layer in self.layer]
-        return _at_layers(ask, self.layer if several else [self.layer], side, channel_dim, several=several)
+        ask = replace(ask, zero_where_unused=_tolerant(flags))
+        return [where(ask, layer) for layer in self.layer] if several and one_by_one else where(ask, self.layer)
 
     members = {
         "attribute": _attribute(asks, taken, primary),
@@ -144,7 +150,7 @@ def at_neuron(
             ask,
             place=Neuron(Host.name(0), unit, side, channel_dim=None, call=LAST_RUN),
             layers=(self.layer,),
-            zero_where_unused=any(flags.get(key) for key in ("materialize_grads", "allow_unused")),
+            zero_where_unused=_tolerant(flags),
         )
 
     bases = (NeuronAttribution, *_families(primary))
@@ -240,9 +246,14 @@ def _or_zero(there: Mapping[str, Any]) -> Any:  # noqa: ANN401
     return 0 if there["baselines"] is None else there["baselines"]
 
 
-def _at_layers(ask: Ask, layers: list[nn.Module], side: Side, channel_dim: int | None, *, several: bool) -> Ask:
+def _tolerant(grad_kwargs: Mapping[str, Any]) -> bool:
+    return any(grad_kwargs.get(key) for key in ("materialize_grads", "allow_unused"))
+
+
+def _at_layers(ask: Ask, layer: nn.Module | list[nn.Module], side: Side, channel_dim: int | None) -> Ask:
+    layers = layer if isinstance(layer, list) else [layer]
     places = [Layer(Host.name(number), side, channel_dim, call=LAST_RUN) for number in range(len(layers))]
-    place = Layers(places) if several else places[0]
+    place = Layers(places) if isinstance(layer, list) else places[0]
     return replace(ask, place=place, layers=tuple(layers), form=_of_layers(ask.form or in_the_form_of_inputs))
 
 
