@@ -297,7 +297,8 @@ def _ready(problem: Problem, ask: Ask) -> Problem:
     given = ask.place_baselines
     if given is not None:
         given = (given,) * len(z) if isinstance(given, (int, float)) else given
-        ready.remember(z0=tuple(base.to(leaf) for base, leaf in zip(as_baselines(given, z), z, strict=True)))
+        bases = as_baselines(given, z, broadcast=ask.whole)
+        ready.remember(z0=tuple(base.to(leaf) for base, leaf in zip(bases, z, strict=True)))
     return ready
 
 

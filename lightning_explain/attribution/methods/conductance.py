@@ -26,11 +26,13 @@ class Conductance(Method):
 
     .. math:: \phi_j = \int_0^1 \frac{\partial S}{\partial z_j} \frac{\partial z_j}{\partial \alpha} \, d\alpha
               \approx \sum_k \frac{g_{j,k} + g_{j,k+1}}{2} \, (z_{j,k+1} - z_{j,k}), \qquad
-              z_{j,k} = z_j\big(x^0 + \tfrac{k}{n} (x - x^0)\big)
+              z_{j,k} = z_j\big(x^0 + \alpha_k (x - x^0)\big)
 
-    Differences of the activation stand for its derivative, as in Shrikumar et al.: where the score is linear in the
-    layer, one step is exact. Complete where all that the score depends on passes the layer; the convergence delta
-    shows what goes past it, too. At the input it is integrated gradients, with the trapezoidal rule.
+    at the middles of n steps of the same size, and at both ends: kinks where two steps meet, as in models with round
+    numbers, are then seen from both sides alike. Differences of the activation stand for its derivative, as in
+    Shrikumar et al.: where the score is linear in the layer, one step is exact. Complete where all that the score
+    depends on passes the layer; the convergence delta shows what goes past it, too. At the input it is integrated
+    gradients, with the trapezoidal rule.
 
     At a neuron, what flows from each input :math:`i` through that unit to the *target* (not to the unit itself):
 
@@ -44,7 +46,7 @@ class Conductance(Method):
     2018.
 
     Args:
-        n_steps: Steps on the line; ``n_steps + 1`` rows, forward and backward, at a layer (``n_steps`` at a neuron). At
+        n_steps: Steps on the line; ``n_steps + 2`` rows, forward and backward, at a layer (``n_steps`` at a neuron). At
             least 1.
         quadrature: The rule at a neuron, as in :class:`IntegratedGradients`. At a layer no rule for integrals is
             needed, and steps are of the same size.
@@ -93,8 +95,9 @@ class Conductance(Method):
             through = problem.at(Through(**vars(problem.place)), problem.target)
             return IntegratedGradients(self.n_steps, self.quadrature, self.multiply_by_inputs)(through)
         flow = _Flow(problem.samples, problem.create_graph)
-        nodes = torch.linspace(0, 1, self.n_steps + 1, dtype=torch.float64)
-        problem.observe(self.n_steps + 1, on_the_line(problem.at(Input(), problem.target), nodes), flow.add)
+        middles = (torch.arange(self.n_steps, dtype=torch.float64) + 0.5) / self.n_steps
+        nodes = torch.cat([middles.new_zeros(1), middles, middles.new_ones(1)])
+        problem.observe(len(nodes), on_the_line(problem.at(Input(), problem.target), nodes), flow.add)
         return tuple(flow.totals)
 
 

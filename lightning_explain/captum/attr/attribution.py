@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from functools import wraps
+from inspect import signature
 from typing import Any
 
 import torch
@@ -36,6 +37,7 @@ def answered(asks: Callable[..., Ask | list[Ask]]) -> Callable[..., Any]:
         asked = asks(self, *args, **kwargs)
         return answers(self.forward_func, asked) if isinstance(asked, list) else answer(self.forward_func, asked)
 
+    attribute.__signature__ = signature(asks)  # type: ignore[attr-defined]  # for tools that look no deeper
     outer = published(attribute)
     outer.asks = asks  # type: ignore[attr-defined]
     outer.__annotations__["return"] = Any
