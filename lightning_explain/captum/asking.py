@@ -222,7 +222,7 @@ def _per_sample(call: PerSample, ask: Ask, problem: Problem) -> Answer:
         point, deltas = ask.method.with_deltas(ready) if ask.delta else (ask.method(ready), None)
         return Answer(ask, ready, [point], (call.samples,), per_batch=False, deltas=deltas)
     with torch.no_grad():
-        outputs = call.outputs(leaves(problem.inputs))
+        outputs = call.outputs(_copies(problem))
     if len(outputs) != call.samples:
         raise OnePerBatch
     if each is None:
@@ -241,7 +241,7 @@ def _per_batch(call: PerBatch, ask: Ask, problem: Problem, inputs: Point) -> Ans
             " perturbations_per_eval at 1."
         )
     with torch.no_grad():
-        outputs = call(problem.model, leaves(problem.inputs))
+        outputs = call(problem.model, _copies(problem))
     _require_outputs(ask, outputs)
     masks = as_masks(ask.feature_mask, inputs) or positions(inputs)
     if any(len(mask) not in {1, outputs.shape[1]} for mask in masks if mask.ndim):
@@ -271,6 +271,11 @@ def _unread(ask: Ask, problem: Problem, shape: tuple[int, ...], *, per_batch: bo
     if ask.whole:
         ready.remember(outputs=ready.value)
     return Answer(ask, ready, [point], shape, per_batch=per_batch, deltas=deltas)
+
+
+def _copies(problem: Problem) -> Point:
+    # The model may work in place on its inputs.
+    return tuple(leaf.clone() for leaf in leaves(problem.inputs))
 
 
 def _require_outputs(ask: Ask, outputs: Tensor) -> None:

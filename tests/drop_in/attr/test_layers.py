@@ -10,15 +10,26 @@ from torch import Tensor, nn
 from lightning_explain.captum.attr import layers
 from lightning_explain.captum.errors import ArgumentError
 
+pytestmark = [  # Captum's remarks
+    pytest.mark.filterwarnings("ignore:Input Tensor"),
+    pytest.mark.filterwarnings("ignore:Setting .* hooks"),
+]
+
 X = NETS["mlp"].inputs()
+MANY = torch.rand(5, 1, 5, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
+
+
+def not_in_place(model: nn.Module) -> nn.Module:
+    for module in model.modules():
+        if isinstance(module, nn.ReLU):
+            module.inplace = False
+    return model
 
 
 def of_captum(name: str, net: Net, layer: str, **asked: Any) -> Any:
     model = net.model().eval()
     if name == "LayerIntegratedGradients":
-        for module in model.modules():
-            if isinstance(module, nn.ReLU):
-                module.inplace = False  # Captum hands a leaf of the graph to it
+        not_in_place(model)  # Captum hands a leaf of the graph to it
     return getattr(captum, name)(model, getattr(model, layer)).attribute(net.inputs(), **asked)
 
 
@@ -66,6 +77,130 @@ def test_conductance_is_captums_in_the_limit_and_adds_up_with_few_steps(net: str
     if layer != "a":  # what the other input brings goes past it
         assert delta.abs().max() <= their_delta.abs().max() + 1e-12
     assert all(leaf.abs().max() > 0 for leaf in flat(found))
+
+
+@pytest.mark.parametrize(("layer", "side"), [("conv1", False), ("conv1", True), ("relu1", False), ("conv2", True)])
+@pytest.mark.parametrize("name", ["LayerDeepLift", "LayerDeepLiftShap", "LayerLRP"])
+def test_captum_agrees_where_it_has_rules(name: str, layer: str, side: bool) -> None:
+    if name == "LayerLRP" and layer == "relu1":
+        pytest.skip("Captum has no relevance of activations")
+    world = NETS["cnn"]
+    model, x = not_in_place(world.model()), world.inputs()
+    asked = {"target": world.target, "attribute_to_layer_input": side, "return_convergence_delta": True}
+    if name != "LayerLRP":
+        asked |= {"baselines": MANY if "Shap" in name else world.baselines()}
+    (ours, delta), (theirs, their_delta) = (
+        getattr(package, name)(model, getattr(model, layer)).attribute(x, **asked) for package in (layers, captum)
+    )
+    assert_alike(ours, theirs)
+    assert delta.shape == their_delta.shape == ((20,) if "Shap" in name else (4,))
+    torch.testing.assert_close(delta, their_delta.detach(), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["LayerDeepLift", "LayerDeepLiftShap"])
+def test_contributions_of_ones_own_and_multipliers(name: str) -> None:
+    world = NETS["cnn"]
+    model, x, bases = not_in_place(world.model()), world.inputs(), MANY if "Shap" in name else world.baselines()
+    plain = getattr(layers, name)(model, model.conv2).attribute(x, bases, 1)
+
+    def product(multipliers: Any, inputs: Any, baselines: Any) -> Any:
+        return tuple(m * (a - b) for m, a, b in zip(multipliers, inputs, baselines, strict=True))
+
+    own = getattr(layers, name)(model, model.conv2).attribute(x, bases, 1, custom_attribution_func=product)
+    assert_alike(own, plain, rtol=1e-9)
+    for package in (layers, captum):
+        multipliers = getattr(package, name)(model, model.conv2, multiply_by_inputs=False).attribute(x, bases, 1)
+        assert_alike(getattr(layers, name)(model, model.conv2, False).attribute(x, bases, 1), multipliers)
+
+
+def test_deep_lift_adds_up_at_the_input_of_an_activation() -> None:
+    """Captum leaves out the rule of the layer itself."""
+    world = NETS["cnn"]
+    model, asked = not_in_place(world.model()), {"target": 1, "attribute_to_layer_input": True}
+    found, delta = layers.LayerDeepLift(model, model.relu1).attribute(
+        world.inputs(), world.baselines(), return_convergence_delta=True, **asked
+    )
+    _, theirs = captum.LayerDeepLift(model, model.relu1).attribute(
+        world.inputs(), world.baselines(), return_convergence_delta=True, **asked
+    )
+    assert delta.abs().max() < 1e-12 < 1e-3 < theirs.abs().max()
+    assert found.abs().max() > 0
+
+
+def test_relevance_of_several_layers_is_a_list_with_a_delta_for_each() -> None:
+    world = NETS["cnn"]
+    model, x = not_in_place(world.model()), world.inputs()
+    asked = {"target": world.target, "return_convergence_delta": True}
+    chosen = [model.conv1, model.conv2, model.head]
+    ours, theirs = (package.LayerLRP(model, chosen).attribute(x, **asked) for package in (layers, captum))
+    assert [type(part) for part in ours] == [list, list]
+    assert_alike(ours[0], theirs[0])
+    assert_alike(ours[1], theirs[1], rtol=1e-5)
+    single = layers.LayerLRP(model, model.conv2).attribute(x, target=world.target)
+    assert torch.equal(ours[0][1], single)
+
+
+def test_gradient_shap_converges_to_the_mean_of_integrated_gradients() -> None:
+    world = NETS["cnn"]
+    model, x = world.model(), world.inputs()
+    method = layers.LayerGradientShap(model, model.conv2)
+    sampled, delta = method.attribute(x, MANY, n_samples=4000, target=1, return_convergence_delta=True)
+    lig = layers.LayerIntegratedGradients(model, model.conv2)
+    exact = torch.stack([lig.attribute(x, base[None], target=1, n_steps=200) for base in MANY]).mean(dim=0)
+    torch.testing.assert_close(sampled, exact, rtol=0, atol=0.03 * float(exact.abs().max()))
+    assert delta.shape == (16000,)
+    theirs, their_delta = captum.LayerGradientShap(model, model.head).attribute(
+        x, MANY[:1], n_samples=3, target=1, return_convergence_delta=True
+    )
+    ours, delta = layers.LayerGradientShap(model, model.head).attribute(
+        x, MANY[:1], n_samples=3, target=1, return_convergence_delta=True
+    )
+    assert_alike(ours, theirs)  # nothing of the draws is left where the rest is linear
+    torch.testing.assert_close(delta, their_delta.detach(), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(("net", "layer", "side"), [*CELLS, ("words", "embedding", True)])
+@pytest.mark.parametrize("asked", [{}, {"layer_baselines": 0.5}, {"perturbations_per_eval": 3}])
+def test_ablation_is_captums(net: str, layer: str, side: bool, asked: dict[str, Any]) -> None:
+    world = NETS[net]
+    if layer == "mix" and "layer_baselines" in asked:
+        asked = {"layer_baselines": (0.5, torch.rand(1, 4, dtype=torch.float64))}
+    if side and layer == "embedding" and "layer_baselines" in asked:
+        asked = {"layer_baselines": 3}
+    target = 1 if "perturbations_per_eval" in asked else world.target  # Captum does not repeat a list
+    model = not_in_place(world.model())
+    ours, theirs = (
+        package.LayerFeatureAblation(model, getattr(model, layer)).attribute(
+            world.inputs(), target=target, attribute_to_layer_input=side, **asked
+        )
+        for package in (layers, captum)
+    )
+    assert_alike(ours, theirs)
+    assert any(leaf.abs().max() > 0 for leaf in flat(ours))
+
+
+def test_masks_are_of_the_layer() -> None:
+    world = NETS["cnn"]
+    model, asked = not_in_place(world.model()), {"target": 1, "layer_mask": torch.arange(3).view(1, 3, 1, 1)}
+    ours, theirs = (
+        package.LayerFeatureAblation(model, model.conv1).attribute(world.inputs(), **asked)
+        for package in (layers, captum)
+    )
+    assert_alike(ours, theirs)
+    assert (ours.flatten(2).amax(dim=2) == ours.flatten(2).amin(dim=2)).all()
+
+
+def test_permutation_takes_a_target() -> None:
+    """The slow way: every unit exchanged by the one permutation that there is of two samples."""
+    model = NETS["mlp"].model()
+    pair = X[:2]
+    found = layers.LayerFeaturePermutation(model, model.first).attribute(pair, target=2)
+    hidden = model.first(pair)
+    for unit in range(6):
+        exchanged = hidden.clone()
+        exchanged[:, unit] = hidden.flip(0)[:, unit]
+        fall = (model.last(model.act(hidden)) - model.last(model.act(exchanged)))[:, 2]
+        torch.testing.assert_close(found[:, unit], fall.detach(), rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("method", ["LayerActivation", "LayerGradientXActivation"])
