@@ -140,5 +140,21 @@ def test_rows() -> None:
 def test_what_cannot_be_is_refused() -> None:
     with pytest.raises(ValueError, match="n_steps must be at least 1, got 0"):
         Conductance(0)
+    with pytest.raises(ValueError, match="No quadrature 'simpson'"):
+        Conductance(quadrature="simpson")
     with pytest.raises(ValueError, match="The conductance of a neuron cannot be trained on"):
         explain(net(), samples(), Conductance(2), Neuron("conv2", UNIT), TARGETS, create_graph=True)
+
+
+@pytest.mark.parametrize("rule", ["riemann_left", "riemann_trapezoid"])
+def test_at_a_neuron_the_rule_can_be_chosen(rule: str) -> None:
+    model, x = net(), samples()
+    place = Neuron("conv2", UNIT)
+    found = explain(model, x, Conductance(6, rule), place, TARGETS, baseline=baseline()).values
+    without = explain(model, x, Conductance(6, rule, multiply_by_inputs=False), place, TARGETS, baseline=baseline())
+    torch.testing.assert_close(found, without.values * (x - baseline()), rtol=0, atol=1e-12)
+    theirs = NeuronConductance(model, model.conv2).attribute(
+        x, UNIT, baseline(), target=TARGETS, n_steps=6, method=rule
+    )
+    factor = 6 / 5 if rule == "riemann_trapezoid" else 1  # their weights add up to 5 / 6
+    torch.testing.assert_close(found, theirs.detach() * factor, rtol=0, atol=1e-7)
