@@ -34,7 +34,8 @@ class GuidedGradCAM(Method):
             that the model reaches.
         of: Whether the layer's ``"output"`` or its ``"input"`` is meant.
         mode: How the map is interpolated, see :data:`~lightning_explain.attribution.upsampling.MODES`.
-        strict: Whether it is refused when no tensor has the map's positions; otherwise all get nothing.
+        strict: Whether it is refused when no tensor has the map's positions, or there is no such interpolation;
+            otherwise all get nothing.
 
     Raises:
         ValueError: If there is no such interpolation; or, when called, if what is explained does not depend on the
@@ -48,7 +49,7 @@ class GuidedGradCAM(Method):
     strict: bool = True
 
     def __post_init__(self) -> None:
-        if self.mode not in MODES:
+        if self.strict and self.mode not in MODES:
             raise ValueError(unknown("interpolation", self.mode, MODES))
 
     @property

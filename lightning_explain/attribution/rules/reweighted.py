@@ -51,4 +51,6 @@ class Exchanged(Rule):
     bias: Tensor | None = field(default=None, compare=False, repr=False)
 
     def shares(self, op: Affine, out: Tensor) -> list[Share]:  # noqa: D102
-        return [(op.operator(op.x, op.weight if self.weight is None else self.weight, self.bias), 1.0)]
+        # In the operator's precision: relevance of models in float16 is computed in float32.
+        weight = op.weight if self.weight is None else self.weight.to(op.weight)
+        return [(op.operator(op.x, weight, None if self.bias is None else self.bias.to(op.weight)), 1.0)]

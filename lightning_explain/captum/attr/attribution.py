@@ -107,7 +107,7 @@ class Attribution:
         Returns:
             ``"Integrated Gradients"``, say.
         """
-        return re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", cls.__name__)
+        return re.sub(r"(?<!^)(?=[A-Z])", " ", cls.__name__)
 
 
 class GradientAttribution(Attribution):

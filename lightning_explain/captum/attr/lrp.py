@@ -89,7 +89,9 @@ class LRP(GradientAttribution):
             if isinstance(rule, PropagationRule):
                 found.append((layer, rule))
             elif rule is not None:
+                kind = type(rule)
                 raise ArgumentTypeError(
-                    f"The rule of layer {name!r} is a PropagationRule such as EpsilonRule(), got {type(rule).__name__}."
+                    f"The rule of layer {name!r} is a PropagationRule such as EpsilonRule(), from"
+                    f" {PropagationRule.__module__}; got {kind.__module__}.{kind.__qualname__}."
                 )
         return found

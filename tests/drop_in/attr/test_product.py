@@ -67,8 +67,7 @@ def test_instances_say_what_captums_do(name: str) -> None:
     ours, theirs = instance(attr, name), instance(captum, name)
     assert ours.multiplies_by_inputs == theirs.multiplies_by_inputs
     assert ours.has_convergence_delta() == theirs.has_convergence_delta()
-    if "LRP" not in name:  # "L R P"
-        assert ours.get_name() == theirs.get_name()
+    assert ours.get_name() == theirs.get_name()
     with pytest.raises(NotImplementedError, match="attribute_future is not there"):
         ours.attribute_future(NETS["mlp"].inputs())
 
