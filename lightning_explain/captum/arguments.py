@@ -62,9 +62,7 @@ def as_baselines(baselines: Baselines, inputs: Point, *, broadcast: bool = False
     given = baselines if isinstance(baselines, tuple) else (baselines,) * (1 if baselines is not None else len(inputs))
     if len(given) != len(inputs):
         raise ArgumentError(f"Expected a baseline for each of {len(inputs)} input(s), got {len(given)}.")
-    return tuple(
-        _baseline(i, base, leaf, broadcast) for i, (base, leaf) in enumerate(zip(given, inputs, strict=True))
-    )
+    return tuple(_baseline(i, base, leaf, broadcast) for i, (base, leaf) in enumerate(zip(given, inputs, strict=True)))
 
 
 def promoted(point: Point, other: Point) -> Point:

@@ -20,7 +20,7 @@ from lightning_explain.captum.arguments import (
     promoted,
     shaped_like,
 )
-from lightning_explain.captum.asking import Answer, Ask, answer
+from lightning_explain.captum.asking import Answer, answer
 from lightning_explain.captum.attr.attribution import Attribution
 from lightning_explain.captum.attr.perturbations import FeatureAblation
 from lightning_explain.captum.calling import called
@@ -56,7 +56,7 @@ class DataLoaderAttribution(Attribution):
         super().__init__(attr_method.forward_func)
         self.attr_method = attr_method
 
-    def attribute(  # noqa: PLR0913, PLR0917  (Captum's signature)
+    def attribute(  # noqa: PLR0913  (Captum's signature)
         self,
         dataloader: Iterable[Any],
         input_roles: tuple[int, ...] | None = None,
@@ -96,13 +96,13 @@ class DataLoaderAttribution(Attribution):
         loaded = _Loaded.of(batch, roles, baselines, feature_mask)
         measured = _Measured(self.forward_func, dataloader, loaded, reduce or _appended, to_metric)
 
-        def form(found: Answer) -> Any:  # noqa: ANN401
-            unique = by_flat_output(found)
+        def form(found: Answer) -> Tensors:
+            (unique,) = as_inputs(by_flat_output(found))
             return shaped_like(_as_given(batch), loaded.laid_out(unique)) if return_input_shape else unique
 
         title = f"{self.get_name()} attribution" if show_progress else ""
         present = torch.ones(1, loaded.features.count, device=loaded.baselines[0].device)
-        ask = self.attr_method.attribute.asks(self.attr_method, present)
+        ask = self.attr_method.asked(present)
         return answer(measured, replace(ask, max_rows=perturbations_per_pass, progress=title, form=form))
 
 

@@ -50,10 +50,10 @@ class IntegratedGradients(GradientAttribution):
         self._multiply_by_inputs = multiply_by_inputs
 
     @property
-    def multiplies_by_inputs(self) -> bool:  # noqa: D102
+    def multiplies_by_inputs(self) -> bool:
         return self._multiply_by_inputs
 
-    def has_convergence_delta(self) -> bool:  # noqa: D102
+    def has_convergence_delta(self) -> bool:
         return True
 
     @answered

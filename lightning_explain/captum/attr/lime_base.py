@@ -46,7 +46,7 @@ class LimeBase(PerturbationAttribution):
         ArgumentError: If the transformation that is needed is None.
     """
 
-    def __init__(  # noqa: PLR0913, PLR0917  (Captum's signature)
+    def __init__(
         self,
         forward_func: Callable[..., Any],
         interpretable_model: InterpretableModel,
@@ -72,7 +72,7 @@ class LimeBase(PerturbationAttribution):
         """Whether attributions are shares of the output."""
         return False
 
-    def attribute(  # noqa: PLR0917  (Captum's signature)
+    def attribute(
         self,
         inputs: Tensors,
         target: Target = None,
@@ -80,7 +80,7 @@ class LimeBase(PerturbationAttribution):
         n_samples: int = 50,
         perturbations_per_eval: int = 1,
         show_progress: bool = False,
-        **kwargs: Any,  # noqa: ANN401
+        **kwargs: Any,
     ) -> Any:  # noqa: ANN401
         """Fit the interpretable model.
 
