@@ -37,7 +37,9 @@ def lasso_of_every_coalition(model: nn.Module, x: Tensor, target: int, width: fl
     distance = 1 - torch.cosine_similarity(points.double(), x.double()[None])
     weights = (-(distance**2) / (2 * width**2)).exp()
     scores = model(points)[:, target].detach()
-    fit = Lasso(alpha=0.01, tol=1e-12, max_iter=100_000).fit(EVERY.numpy(), scores.numpy(), sample_weight=weights.numpy())
+    fit = Lasso(alpha=0.01, tol=1e-12, max_iter=100_000).fit(
+        EVERY.numpy(), scores.numpy(), sample_weight=weights.numpy()
+    )
     return torch.tensor(fit.coef_, dtype=torch.float32)
 
 

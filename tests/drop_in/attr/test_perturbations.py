@@ -132,7 +132,9 @@ def test_numbers_for_the_batch_as_a_whole(forward: Callable[..., object]) -> Non
     with pytest.raises(ArgumentError, match="leave perturbations_per_eval at 1"):
         ours.FeatureAblation(forward).attribute(X, perturbations_per_eval=2)
     with pytest.raises(AssertionError, match="a feature mask then has one row"):
-        ours.FeatureAblation(forward).attribute(X, feature_mask=torch.tensor([[0, 1, 1, 2], [0] * 4, [1] * 4, [2] * 4])[:3])
+        ours.FeatureAblation(forward).attribute(
+            X, feature_mask=torch.tensor([[0, 1, 1, 2], [0] * 4, [1] * 4, [2] * 4])[:3]
+        )
 
 
 def test_as_many_numbers_as_samples_by_accident() -> None:
@@ -194,7 +196,9 @@ def turned(x: Tensor, feature_mask: Tensor) -> Tensor:
     return torch.where(feature_mask, x.flip(0), x)
 
 
-@pytest.mark.parametrize("mask", [None, torch.tensor([[0, 4, 4, 1]]), torch.tensor([[0] * 4, [1] * 4, [1, 0, 0, 0]])], ids=str)
+@pytest.mark.parametrize(
+    "mask", [None, torch.tensor([[0, 4, 4, 1]]), torch.tensor([[0] * 4, [1] * 4, [1, 0, 0, 0]])], ids=str
+)
 def test_features_are_exchanged_as_asked(mask: Tensor | None) -> None:
     for target in (1, None) if mask is None or len(mask) == 1 else (1,):
         expected = captum.FeaturePermutation(small(), turned).attribute(X, target, feature_mask=mask)
@@ -285,7 +289,9 @@ def test_futures_run_a_model_that_is_left_as_it_was() -> None:
     assert model.training
 
 
-@pytest.mark.parametrize("name", ["FeatureAblation", "FeaturePermutation", "ShapleyValueSampling", "Lime", "KernelShap"])
+@pytest.mark.parametrize(
+    "name", ["FeatureAblation", "FeaturePermutation", "ShapleyValueSampling", "Lime", "KernelShap"]
+)
 def test_progress(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     for forward in (small(), lambda x: float(x.sum())):
         method = getattr(ours, name)(forward)
@@ -322,3 +328,9 @@ def test_names_and_properties() -> None:
     assert not ours.LimeBase.multiplies_by_inputs.fget(None)
     assert not ours.Occlusion(small()).has_convergence_delta()
     assert ours.FeatureAblation.attribute.__wrapped__
+
+
+def test_integers_that_are_their_own_baseline_get_nothing() -> None:
+    x = torch.zeros(2, 3, dtype=torch.int64)
+    for name in ("FeatureAblation", "ShapleyValues", "KernelShap", "Lime"):
+        assert getattr(ours, name)(lambda x: x.sum(dim=1) + 1).attribute(x).abs().max() == 0

@@ -43,9 +43,7 @@ def test_exact_values_are_those_of_all_orders() -> None:
 def test_captum_agrees_on_all_orders(target: object, mask: Tensor | None) -> None:
     expected = captum.ShapleyValues(small()).attribute(X, B, target, feature_mask=mask)
     for per_eval in (1, 3, 100):
-        found = ours.ShapleyValues(small()).attribute(
-            X, B, target, feature_mask=mask, perturbations_per_eval=per_eval
-        )
+        found = ours.ShapleyValues(small()).attribute(X, B, target, feature_mask=mask, perturbations_per_eval=per_eval)
         torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
 
 
@@ -89,7 +87,9 @@ def test_numbers_for_the_batch_as_a_whole(forward: Callable[..., object]) -> Non
     with pytest.raises(ArgumentError, match="leave perturbations_per_eval at 1"):
         ours.ShapleyValues(forward).attribute(given, perturbations_per_eval=2)
     with pytest.raises(AssertionError, match="a feature mask then has one row"):
-        ours.ShapleyValueSampling(lambda x: x.sum()).attribute(X, feature_mask=torch.tensor([[0, 1, 2, 3], [0, 0, 1, 1]]))
+        ours.ShapleyValueSampling(lambda x: x.sum()).attribute(
+            X, feature_mask=torch.tensor([[0, 1, 2, 3], [0, 0, 1, 1]])
+        )
 
 
 def test_samples_tend_to_the_exact_values() -> None:
