@@ -29,7 +29,7 @@ class Loud:
     def __init__(self, batches: object) -> None:
         self.batches, self.passes = batches, 0
 
-    def __iter__(self):  # noqa: ANN204
+    def __iter__(self):
         self.passes += 1
         return iter(self.batches)
 

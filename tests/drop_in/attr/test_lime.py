@@ -154,7 +154,7 @@ def test_the_form_of_several_inputs() -> None:
 def test_functions_of_the_callers_are_given_what_captum_gives_them() -> None:
     seen: dict[str, list[object]] = {"ours": [], "captum": []}
 
-    def similarity(side: str):  # noqa: ANN202
+    def similarity(side: str):
         def weigh(original: object, perturbed: object, present: Tensor, **kwargs: object) -> float:
             assert {"feature_mask", "baselines", "num_interp_features"} <= set(kwargs)
             seen[side].append((original, perturbed, present, kwargs["feature_mask"], kwargs["baselines"]))

@@ -61,7 +61,8 @@ def test_samples_of_what_is_interpretable(per_eval: int) -> None:
 def test_a_function_is_asked_again_and_again(capsys: pytest.CaptureFixture[str]) -> None:
     counts = iter(range(100))
     method = ours.LimeBase(
-        lambda x: float(x.sum()), SkLearnRidge(alpha=1e-6), weight, lambda x, **_: x * 0 + next(counts) % 5, False, None,
+        lambda x: float(x.sum()), SkLearnRidge(alpha=1e-6), weight,
+        lambda x, **_: x * 0 + next(counts) % 5, False, None,
         lambda sample, inputs, **_: sample[:, :1],
     )  # fmt: skip
     found = method.attribute(X, n_samples=10, power=1.0, show_progress=True)
