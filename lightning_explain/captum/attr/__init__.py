@@ -6,7 +6,6 @@ from lightning_explain.captum.attr.attribution import LayerAttribution as LayerA
 from lightning_explain.captum.attr.attribution import NeuronAttribution as NeuronAttribution
 from lightning_explain.captum.attr.attribution import PerturbationAttribution as PerturbationAttribution
 from lightning_explain.captum.attr.dataloader import DataLoaderAttribution as DataLoaderAttribution
-from lightning_explain.captum.attr.dataloader import InputRole as InputRole
 from lightning_explain.captum.attr.gradients import IntegratedGradients as IntegratedGradients
 from lightning_explain.captum.attr.gradients import Saliency as Saliency
 from lightning_explain.captum.attr.lime import KernelShap as KernelShap
