@@ -83,7 +83,8 @@ class RowBudget:
         self._tell(start, total)
         if chunk is None and total:
             start, chunk = self._begin(kind, min(total, FIRST_ROWS), body)
-            self._tell(start, total)
+            if start:
+                self._tell(start, total)
         while start < total and chunk is not None:
             rows = slice(start, min(start + chunk.rows, total))
             began = _now(chunk)

@@ -24,8 +24,9 @@ from lightning_explain.inputs import Inputs, Point, leaves, pick, take
 class Outputs(Problem):
     """A problem in which the samples stand once for each of several outputs: all of them for the first, and so on.
 
-    A method that asks for nothing but scores at points that all samples share (``Method.shares_points``) gets those
-    of every output from rows that are run once. Points are asked for of the samples of the first output alone.
+    A method that asks for nothing but scores at points that do not depend on what is explained
+    (``Method.shares_points``) gets those of every output from rows that are run once. Points are asked for of the
+    samples of the first output alone.
 
     Args:
         single: The problem in which the samples stand once.

@@ -89,9 +89,9 @@ def explain_targets(  # noqa: PLR0913  (the whole question in one call)
     """Explain several outputs for the same samples.
 
     Methods that ask for the gradient at the samples alone (saliency, input times gradient, the CAM family) share one
-    forward pass, which is followed by a backward pass for each target. Methods that ask for scores at points that all
-    samples share (ablation, permutation, occlusion, Shapley values, LIME, kernel SHAP, RISE, Score-CAM) take the rows of one
-    target, however many there are. Others share what the model gives.
+    forward pass, which is followed by a backward pass for each target. Methods that ask for nothing but scores at
+    points that do not depend on the target (ablation, permutation, occlusion, Shapley values, LIME, kernel SHAP, RISE,
+    Score-CAM) take the rows of one target, however many there are. Others share what the model gives.
 
     Args:
         model: As in :func:`explain`.

@@ -11,7 +11,7 @@ from lightning_explain.inputs import Point
 
 
 def by_output(found: Answer) -> Tensors:
-    """Attributions of every number that the model gives: its shape in front, (*outputs, ...), as Captum's Shapley values.
+    """Attributions of every number that the model gives, (*outputs, ...), as Captum's Shapley values.
 
     Returns:
         A tensor for each input, in a tuple where the inputs are in one; floating point, in the outputs' precision.

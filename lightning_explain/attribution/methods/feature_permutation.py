@@ -16,7 +16,7 @@ from lightning_explain.inputs import Point
 from lightning_explain.randomness import stream
 
 Exchange: TypeAlias = Callable[[Point, Point], Point]
-"""(variable (n, ...), masks (1 or n, ...) that are true where one feature is) -> the variable, that feature exchanged."""
+"""(variable (n, ...), masks (1 or n, ...), true where one feature is) -> the variable, that feature exchanged."""
 
 
 @METHODS.register("feature_permutation")
@@ -27,9 +27,9 @@ class FeaturePermutation(Method):
     .. math:: \phi_f(z^i) = S(z^i) - S(z^i \text{ with } z^i_f := z^{\pi(i)}_f)
 
     The mean over permutations :math:`\pi`, the same for all features, so that features are compared on the same
-    exchanges; none leaves a sample where it is: its donor is any other. No baseline takes part. A row for each feature and permutation,
-    and one for the score. What a sample gets depends on its neighbors: a sample alone gets 0, and where samples are
-    alike all get next to nothing.
+    exchanges; none leaves a sample where it is: its donor is any other. No baseline takes part. A row for each feature
+    and permutation, and one for the score. What a sample gets depends on its neighbors: a sample alone gets 0, and
+    where samples are alike all get next to nothing.
 
     A. Fisher, C. Rudin, F. Dominici: All Models are Wrong, but Many are Useful. arXiv:1801.01489, 2018.
 

@@ -84,6 +84,14 @@ class Attribution:
         """
         return False
 
+    def asked(self, *args: Any, **kwargs: Any) -> Ask:
+        """What a call of ``attribute`` asks.
+
+        Returns:
+            The question.
+        """
+        return self.attribute.asks(self, *args, **kwargs)  # type: ignore[attr-defined, no-any-return]
+
     def attribute_future(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
         """Explain a forward function that returns futures.
 

@@ -96,13 +96,13 @@ class DataLoaderAttribution(Attribution):
         loaded = _Loaded.of(batch, roles, baselines, feature_mask)
         measured = _Measured(self.forward_func, dataloader, loaded, reduce or _appended, to_metric)
 
-        def form(found: Answer) -> Any:  # noqa: ANN401
-            unique = by_flat_output(found)
+        def form(found: Answer) -> Tensors:
+            (unique,) = as_inputs(by_flat_output(found))
             return shaped_like(_as_given(batch), loaded.laid_out(unique)) if return_input_shape else unique
 
         title = f"{self.get_name()} attribution" if show_progress else ""
         present = torch.ones(1, loaded.features.count, device=loaded.baselines[0].device)
-        ask = self.attr_method.attribute.asks(self.attr_method, present)
+        ask = self.attr_method.asked(present)
         return answer(measured, replace(ask, max_rows=perturbations_per_pass, progress=title, form=form))
 
 

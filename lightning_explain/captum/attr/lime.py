@@ -35,6 +35,9 @@ class Lime(LimeBase):
             feature with probability 1/2, or all coalitions where there are no more than ``n_samples``.
     """
 
+    interpretable_model: InterpretableModel | None  # type: ignore[assignment]
+    perturb_func: Callable[..., Any] | None  # type: ignore[assignment]
+
     def __init__(
         self,
         forward_func: Callable[..., Any],
@@ -43,12 +46,12 @@ class Lime(LimeBase):
         perturb_func: Callable[..., Any] | None = None,
     ) -> None:
         PerturbationAttribution.__init__(self, forward_func)
-        self.interpretable_model = interpretable_model  # type: ignore[assignment]
+        self.interpretable_model = interpretable_model
         self.similarity_func = similarity_func or ExponentialKernel()
-        self.perturb_func = perturb_func  # type: ignore[assignment]
+        self.perturb_func = perturb_func
 
     @answered
-    def attribute(  # type: ignore[override]
+    def attribute(  # noqa: PLR0913  (Captum's signature)
         self,
         inputs: Tensors,
         baselines: Baselines = None,
@@ -95,7 +98,7 @@ class KernelShap(Lime):
         super().__init__(forward_func)
 
     @answered
-    def attribute(
+    def attribute(  # noqa: PLR0913  (Captum's signature)
         self,
         inputs: Tensors,
         baselines: Baselines = None,

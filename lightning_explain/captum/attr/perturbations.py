@@ -39,7 +39,7 @@ class Futures(PerturbationAttribution):
         Returns:
             A future, done, of what ``attribute`` would return.
         """
-        found = answer(Awaited(self.forward_func), self.attribute.asks(self, *args, **kwargs))
+        found = answer(Awaited(self.forward_func), self.asked(*args, **kwargs))
         held = found if isinstance(found, tuple) else (found,)
         future: Future[Any] = Future(devices=sorted({leaf.device for leaf in held if leaf.is_cuda}, key=str))
         future.set_result(found)
@@ -217,7 +217,7 @@ class _Within:
 
 
 def _windows(given: Window | tuple[Window, ...], inputs: Point) -> tuple[Window, ...]:
-    shapes = given if given and isinstance(given[0], tuple) else (given,)
+    shapes: tuple[Any, ...] = given if given and isinstance(given[0], tuple) else (given,)
     if len(shapes) != len(inputs):
         raise ArgumentError(f"Expected a window for each of {len(inputs)} input(s), got {len(shapes)}.")
     for number, (window, leaf) in enumerate(zip(shapes, inputs, strict=True)):
@@ -228,20 +228,17 @@ def _windows(given: Window | tuple[Window, ...], inputs: Point) -> tuple[Window,
                 f"The window {window} of input {number} does not fit samples of shape {sides}: it needs a size for each"
                 " dimension after the first, at most that of the input."
             )
-    return shapes  # type: ignore[return-value]
+    return shapes
 
 
 def _strides(
     given: Stride | tuple[Stride, ...] | None, windows: tuple[Window, ...], inputs: Point
 ) -> tuple[Window, ...]:
     alone = len(inputs) == 1 and not (isinstance(given, tuple) and len(given) == 1)
-    strides = (1,) * len(inputs) if given is None else (given,) if alone else given
+    strides: Any = (1,) * len(inputs) if given is None else (given,) if alone else given
     if not isinstance(strides, tuple) or len(strides) != len(inputs):
         raise ArgumentError(f"Expected a stride for each of {len(inputs)} input(s), got {given}.")
-    return tuple(
-        _stride(number, *each)
-        for number, each in enumerate(zip(strides, windows, inputs, strict=True))  # type: ignore[arg-type]
-    )
+    return tuple(_stride(number, *each) for number, each in enumerate(zip(strides, windows, inputs, strict=True)))
 
 
 def _stride(number: int, stride: Stride, window: Window, leaf: Tensor) -> Window:

@@ -77,7 +77,7 @@ class Surrogate(Method):
         return features.spread(torch.stack(coefficients).to(found), problem.z)
 
     def _design(self, problem: Problem, features: Features) -> Tensor:
-        # (n, K, F)
+        # What is present in each draw of each sample.
         if self.perturb is None:
             drawn = coalitions_of(features.count, self.n_samples, self.seed)
             return drawn.to(problem.z[0].device).expand(problem.samples, -1, -1)
@@ -91,7 +91,7 @@ class Surrogate(Method):
         return torch.stack(each)
 
     def _weights(self, problem: Problem, features: Features, design: Tensor) -> Tensor:
-        # (n, K)
+        # Of each draw of each sample.
         if isinstance(self.similarity, ExponentialKernel) and self.perturb is None:
             kind = self.similarity.distance_mode
             return self.similarity.of(distances(features, problem.z, problem.z0, accurate(design[0]), kind))
