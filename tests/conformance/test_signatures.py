@@ -74,8 +74,9 @@ def test_methods_are_called_alike(package, name, method):
     theirs, ours = (getattr(found, method) for found in objects(package, name))
     expected = parameters(theirs)
     if method == "attribute_future" and len(expected) == 1:
-        with pytest.raises(NotImplementedError, match=r"attribute_future"):
-            ours(None)
+        unmade = object.__new__(objects(package, name)[1])
+        with pytest.raises(NotImplementedError, match="attribute_future"):
+            unmade.attribute_future()
     else:
         assert parameters(ours) == SIGNATURES.get((name, method), expected)
 
