@@ -193,7 +193,12 @@ def test_what_a_class_asks_is_seen_without_running_it() -> None:
 
 
 def test_the_docs_show_the_table_as_it_is() -> None:
-    text = (Path(__file__).parents[3] / "docs" / "captum.md").read_text().split("## Layers and neurons")[1]
+    text = (
+        (Path(__file__).parents[3] / "docs" / "captum.md")
+        .read_text()
+        .split("## Layers and neurons")[1]
+        .split("\n## ")[0]
+    )
     rows = [
         [cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("| `")
     ]
