@@ -14,6 +14,7 @@ from typing_extensions import override
 
 from lightning_explain.attribution.budget import RowBudget
 from lightning_explain.attribution.model import Forward, call, is_materialized
+from lightning_explain.attribution.replication import Replicating
 from lightning_explain.best import Best
 from lightning_explain.clock import Clock
 from lightning_explain.compat import begins_run, validation_step_axis
@@ -75,6 +76,8 @@ class AttributionMonitor(Callback):
         best: Which validation is the best, for ``drift_from_best``: the name of a logged metric and ``"min"`` or
             ``"max"``. None: what the trainer's checkpoint callback watches, if it watches something. A resumed run
             looks for a new best.
+        replica: Whether a cheaper replica of the model is explained: True, or a type such as ``torch.bfloat16``; see
+            :func:`~lightning_explain.explain`. It is made and tried anew at every validation.
 
     Raises:
         MisconfigurationException: At construction or in ``setup``, if something does not fit; the message says
@@ -102,6 +105,7 @@ class AttributionMonitor(Callback):
         seed: int = 0,
         per_class: bool = False,
         best: tuple[str, Literal["min", "max"]] | None = None,
+        replica: Replicating = False,
     ) -> None:
         super().__init__()
         check_settings(
@@ -116,7 +120,7 @@ class AttributionMonitor(Callback):
         self.probe, self.methods, self.metrics = probe, methods, metrics
         self.every_n_validations, self.on_error, self.name = every_n_validations, on_error, name
         self.forward, self.prog_bar, self.seed = forward, tuple(prog_bar), seed
-        self.per_class, self.best = per_class, best
+        self.per_class, self.best, self.replica = per_class, best, replica
         self._budget = RowBudget(max_rows)
         self._gallery = Gallery(name, max_pictures)
         self._suite = self._make_suite(None)
@@ -255,7 +259,7 @@ class AttributionMonitor(Callback):
         methods = self.methods if self.methods is not None else default_methods(pl_module)
         with misconfiguration(self.probe):
             metrics = self.metrics if self.metrics is not None else default_metrics(self.probe, methods)
-            return Suite(self.probe, methods, metrics, self.forward, self._budget, self.seed)
+            return Suite(self.probe, methods, metrics, self.forward, self._budget, self.seed, self.replica)
 
     def _prepare(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self._prepared:

@@ -3,7 +3,7 @@
 import contextlib
 import hashlib
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 import torch
@@ -20,21 +20,39 @@ def isolated(seed: int, devices: Iterable[torch.device] = ()) -> Iterator[None]:
     Yields:
         None.
     """
-    python, numpy = random.getstate(), np.random.get_state()
-    # torch.manual_seed would reach every accelerator, also those whose state is not saved here.
-    generators = [torch.default_generator, *_device_generators(set(devices))]
-    states = [generator.get_state() for generator in generators]
+    devices = set(devices)
+    put_back = taken_down(devices)
     try:
-        for generator in generators:
+        # torch.manual_seed would reach every accelerator, also those whose state is not saved here.
+        for generator in (torch.default_generator, *_device_generators(devices)):
             generator.manual_seed(seed)
         random.seed(seed)
         np.random.seed(seed)
         yield
     finally:
+        put_back()
+
+
+def taken_down(devices: Iterable[torch.device] = ()) -> Callable[[], None]:
+    """Take down the random states of Python, NumPy and torch.
+
+    Args:
+        devices: Devices, besides the CPU, whose generators count.
+
+    Returns:
+        What puts them back.
+    """
+    python, numpy = random.getstate(), np.random.get_state()
+    generators = [torch.default_generator, *_device_generators(set(devices))]
+    states = [generator.get_state() for generator in generators]
+
+    def put_back() -> None:
         random.setstate(python)
         np.random.set_state(numpy)
         for generator, state in zip(generators, states, strict=True):
             generator.set_state(state)
+
+    return put_back
 
 
 def _device_generators(devices: set[torch.device]) -> list[torch.Generator]:

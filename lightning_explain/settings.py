@@ -27,6 +27,7 @@ class Settings:
         seed: Where the random removals, yardsticks and parameters begin.
         max_rows: The most rows that go through the model at once; None: chosen by measurement.
         forward: The function that calls the model, ``package.module:name``.
+        replica: Which replica of the model is explained: ``"False"`` for none, ``"True"``, or its type.
     """
 
     methods: Mapping[str, str] = field(default_factory=dict)
@@ -34,6 +35,7 @@ class Settings:
     seed: int = 0
     max_rows: int | None = None
     forward: str = _DEFAULT_FORWARD
+    replica: str = "False"
 
     @classmethod
     def of(cls, suite: Suite) -> Settings:
@@ -48,6 +50,7 @@ class Settings:
             seed=suite.seed,
             max_rows=suite.budget.max_rows,
             forward=_function(suite.forward),
+            replica=str(suite.replica),
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -73,6 +76,7 @@ class Settings:
             seed=_whole(saved.get("seed"), 0) or 0,
             max_rows=_whole(saved.get("max_rows"), 1),
             forward=str(saved.get("forward", _DEFAULT_FORWARD)),
+            replica=str(saved.get("replica", "False")),
         )
 
     def differences(self, run: Settings) -> Iterator[str]:
@@ -92,6 +96,8 @@ class Settings:
             yield f"The run's seed was {run.seed}, here it is {self.seed}."
         if self.forward != run.forward:
             yield f"The run called the model by {run.forward}, here it is {self.forward}."
+        if self.replica != run.replica:
+            yield f"The run had replica={run.replica}, here it is {self.replica}."
 
 
 def _differing(kind: str, here: Mapping[str, str], run: Mapping[str, str]) -> Iterator[str]:

@@ -8,6 +8,7 @@ from torch import nn
 
 from lightning_explain.attribution.budget import RowBudget
 from lightning_explain.attribution.model import Forward, call
+from lightning_explain.attribution.replication import Replicating
 from lightning_explain.defaults import default_methods, default_metrics
 from lightning_explain.examination import Examination
 from lightning_explain.probe import ProbeSet
@@ -24,6 +25,7 @@ def evaluate(
     forward: Forward = call,
     max_rows: int | None = None,
     seed: int = 0,
+    replica: Replicating = False,
 ) -> Examination:
     """Explain the samples of a probe set and score the explanations, as the monitor does at a validation.
 
@@ -37,6 +39,7 @@ def evaluate(
         forward: How to call the model, ``(model, inputs) -> outputs``.
         max_rows: The most rows that go through the model at once; None: chosen by measurement.
         seed: Where the random removals, yardsticks and parameters begin.
+        replica: As in :func:`~lightning_explain.attribution.engine.explain`.
 
     Returns:
         Attributions and scores; ``.scores("")`` gives them by name.
@@ -54,6 +57,6 @@ def evaluate(
     """
     methods = default_methods(model) if methods is None else methods
     metrics = default_metrics(probe, methods) if metrics is None else metrics
-    suite = Suite(probe, methods, metrics, forward, RowBudget(max_rows), seed)
+    suite = Suite(probe, methods, metrics, forward, RowBudget(max_rows), seed, replica)
     suite.prepare(model)
     return suite.run(model)

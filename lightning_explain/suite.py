@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -13,6 +14,7 @@ from lightning_explain.attribution.engine import Explainer, explainer, pose
 from lightning_explain.attribution.guard import borrowed
 from lightning_explain.attribution.model import Forward, call
 from lightning_explain.attribution.problem import Problem
+from lightning_explain.attribution.replication import Replicating, dropped, replicated, require_replicating
 from lightning_explain.attribution.target import resolve_target
 from lightning_explain.examination import Examination, Maps
 from lightning_explain.examiner import Examiner, RandomMaps, features_of
@@ -33,6 +35,8 @@ class Suite:
         forward: How the model is called.
         budget: How many rows go through the model at once.
         seed: Where the random removals, yardsticks and parameters begin.
+        replica: Whether a cheaper replica of the model is explained, as for
+            :func:`~lightning_explain.attribution.engine.explain`; it is made and tried anew every time.
 
     Raises:
         ValueError: If a name is unknown, or stands there twice, or there is no method or no metric.
@@ -44,9 +48,12 @@ class Suite:
     forward: Forward = call
     budget: RowBudget = field(default_factory=RowBudget)
     seed: int = 0
+    replica: Replicating = False
+    _dropped: bool = field(default=False, init=False, repr=False)
     _random_maps: RandomMaps = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
+        require_replicating(self.replica)
         for what, listed in (("methods", self.methods), ("metrics", self.metrics)):
             if isinstance(listed, str):
                 raise TypeError(f"{what} is a list of names, got {listed!r}; write [{listed!r}].")
@@ -133,7 +140,7 @@ class Suite:
             The attributions of the features.
         """
         with borrowed(model, self.seed):
-            problem = self._pose(model, self.probe, inputs)
+            problem = self._replicated(self._pose(model, self.probe, inputs))
             spaces = self._plan.spaces
             return {
                 chosen.name: features_of(replace(problem, place=spaces[chosen.name]), chosen(problem)).cpu()
@@ -159,9 +166,16 @@ class Suite:
             Attributions and scores.
         """
         with borrowed(model, self.seed):
-            problem = self._pose(model, self.probe, inputs)
+            problem = self._replicated(self._pose(model, self.probe, inputs))
             examiner = Examiner(self._plan, problem, self.seed, self._random_maps, previous or {}, best or {})
             return examiner.examine()
+
+    def _replicated(self, problem: Problem) -> Problem:
+        asked, reason = replicated(problem, self.replica)
+        if reason is not None and not self._dropped:
+            self._dropped = True
+            warnings.warn(dropped(reason), stacklevel=3)
+        return asked
 
     def _pose(self, model: nn.Module, probe: ProbeSet, inputs: Inputs | None) -> Problem:
         return pose(

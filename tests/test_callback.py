@@ -286,6 +286,7 @@ class TestErrors:
             ({"on_error": "ignore"}, "'raise' or 'warn', got 'ignore'"),
             ({"name": "a/b"}, "without '/'"),
             ({"max_pictures": -1}, "must not be negative"),
+            ({"replica": "bfloat16"}, "replica is True, False or a type such as torch.bfloat16, got 'bfloat16'"),
         ],
     )
     def test_at_construction(self, settings, message):

@@ -129,6 +129,26 @@ class TestInnocence:
         assert monitor.report is not None
         assert all(score.n > 0 for name, score in monitor.report.scores.items() if "mprt" not in name)
 
+    @pytest.mark.filterwarnings("ignore:.*no replica of it")  # of models that say something else every time
+    @pytest.mark.parametrize(
+        ("name", "replica"),
+        [
+            ("plain", True),
+            ("bf16-mixed", True),
+            ("bf16-true", True),
+            ("state in attributes", True),
+            ("plain", torch.bfloat16),
+            ("lazy parameters", torch.bfloat16),
+            ("64-true", torch.float32),
+        ],
+    )
+    def test_run_is_the_same_when_a_replica_is_explained(self, tmp_path, name, replica):
+        settings = SETTINGS[name]
+        methods = [IntegratedGradients(4), Occlusion(), ("input_x_gradient", Layer("net.conv1"))]
+        monitor = AttributionMonitor(runs.probe(), methods=methods, metrics=["srg", "mprt"], replica=replica)
+        assert different(traced(tmp_path, **settings), traced(tmp_path, monitor, **settings)) == []
+        assert monitor.report is not None
+
     @pytest.mark.parametrize("raises", [False, True])
     def test_run_is_the_same_when_an_explainer_vandalises_or_raises(self, tmp_path, settings, raises):
         monitor = AttributionMonitor(runs.probe(), methods=[Vandal(raises)], metrics=["srg"], on_error="warn")

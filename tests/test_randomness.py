@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from lightning_explain.randomness import isolated
+from lightning_explain.randomness import isolated, taken_down
 
 
 def draw() -> tuple[float, float, float]:
@@ -44,3 +44,12 @@ def test_states_come_back_after_an_exception_and_when_nested() -> None:
     with pytest.raises(KeyError, match="inside"):
         fail()
     assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_states_are_taken_down_and_put_back() -> None:
+    put_back = taken_down()
+    first = draw()
+    for _ in range(2):
+        draw()
+        put_back()
+        assert draw() == first

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 import runs
+import torch
 
 from lightning_explain import METRICS, IntegratedGradients
 from lightning_explain.attribution.budget import RowBudget
@@ -29,11 +30,15 @@ def halved(model, inputs):
 
 def test_everything_that_the_numbers_depend_on_is_there():
     found = settings(
-        [IntegratedGradients(n_steps=4), "grad_cam@net.conv2"], budget=RowBudget(64), seed=7, forward=halved
+        [IntegratedGradients(n_steps=4), "grad_cam@net.conv2"],
+        budget=RowBudget(64),
+        seed=7,
+        forward=halved,
+        replica=True,
     )
     assert list(found.methods) == ["integrated_gradients", "grad_cam@net.conv2"]
     assert "n_steps=4" in found.methods["integrated_gradients"]
-    assert (found.seed, found.max_rows, found.forward) == (7, 64, "test_settings:halved")
+    assert (found.seed, found.max_rows, found.forward, found.replica) == (7, 64, "test_settings:halved", "True")
     assert Settings.from_dict(found.to_dict()) == found
 
 
@@ -71,6 +76,7 @@ def test_settings_are_the_same_in_another_process():
         ({"seed": 1}, ["The run's seed was 1, here it is 0"]),
         ({"forward": halved}, ["called the model by test_settings:halved, here it is .*:call"]),
         ({"budget": RowBudget(64)}, []),
+        ({"replica": torch.bfloat16}, ["had replica=torch.bfloat16, here it is False"]),
     ],
 )
 def test_differences_are_told(run, told):

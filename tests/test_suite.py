@@ -525,6 +525,45 @@ def test_a_layer_is_looked_up_for_its_removals(metric, shared):
 # --- trouble
 
 
+def test_scores_of_a_replica_are_those_of_the_model():
+    model, methods = Net().eval(), ["integrated_gradients", "occlusion", "grad_cam@conv", "deep_lift"]
+    plain = suite_of(model, methods, ["srg"]).run(model)
+    for replica, tolerance in ((True, 2e-3), (torch.bfloat16, 0.2)):
+        suite = suite_of(model, methods, ["srg"], replica=replica)
+        cheap = suite.run(model)
+        for a, b in zip(cheap.explained, plain.explained, strict=True):
+            assert float((a.maps - b.maps).norm() / b.maps.norm()) < tolerance
+            assert a.scores["srg"].mean == pytest.approx(b.scores["srg"].mean, abs=tolerance)
+        for name, maps in suite.explain(model).items():
+            assert torch.equal(maps, cheap.maps[name])
+
+
+def test_models_with_random_parameters_have_no_replica():
+    maps = []
+    for replica in (False, True):
+        suite = suite_of(Net().eval(), ["integrated_gradients"], ["mprt"], replica=replica)
+        suite.run(Net().eval())
+        maps.append(suite._random_maps["integrated_gradients"][1])
+    assert torch.equal(*maps)
+
+
+def test_a_replica_that_is_dropped_is_spoken_of_once():
+    class Moving(Net):
+        def forward(self, x):
+            return super().forward(x) + float("forward" in vars(self.norm))
+
+    model = Moving().eval()
+    suite = suite_of(model, ["saliency"], ["srg"], replica=True)
+    with pytest.warns(UserWarning, match="no replica of it: its outputs are off"):
+        suite.run(model)
+    suite.run(model)  # a warning would be an error
+
+
+def test_what_is_no_replica_is_refused():
+    with pytest.raises(TypeError, match="replica is True, False or a type"):
+        suite_of(Net(), replica="yes")
+
+
 class Broken(Net):
     """Trained to pieces: every output is NaN."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import torch
@@ -16,6 +16,7 @@ from lightning_explain.attribution.guard import borrowed
 from lightning_explain.attribution.model import Forward, call, output
 from lightning_explain.attribution.place import replaced
 from lightning_explain.attribution.problem import Problem
+from lightning_explain.attribution.replication import Replicating, replicated_or_warn, require_replicating
 from lightning_explain.baseline import Baseline
 from lightning_explain.inputs import Inputs, Point, leaves, pick
 from lightning_explain.sampling import batches
@@ -59,7 +60,7 @@ class DatasetAttribution:
         return self.point[0] if len(self.point) == 1 else self.point
 
 
-def explain_dataset(
+def explain_dataset(  # noqa: PLR0913  (the whole question in one call)
     model: nn.Module,
     dataloader: Iterable[Any],
     metric: Metric,
@@ -69,6 +70,7 @@ def explain_dataset(
     perturbations_per_pass: int = 64,
     forward: Forward = call,
     max_rows: int | None = None,
+    replica: Replicating = False,
 ) -> DatasetAttribution:
     """Ablate features over a whole data set, and measure. The model and the metric are left as they were.
 
@@ -85,6 +87,7 @@ def explain_dataset(
         perturbations_per_pass: Features that are ablated during one pass. At least 1.
         forward: How to call the model, ``(model, inputs) -> outputs``.
         max_rows: The most rows that go through the model at once; None: chosen by measurement.
+        replica: As in :func:`~lightning_explain.attribution.engine.explain`; it is tried on the first batch.
 
     Returns:
         The attributions. Positive where the metric falls without the feature: good, for an accuracy; for an error,
@@ -104,8 +107,9 @@ def explain_dataset(
         >>> float(found.score), [round(value, 4) < 0 for value in found.coefficients[0].tolist()]
         (0.0, [True, False, False])
     """
+    require_replicating(replica)
     _require_sane(dataloader, baseline, feature_mask, perturbations_per_pass)
-    budget = RowBudget(max_rows)
+    budget, calling = RowBudget(max_rows), list[Forward]()
 
     def problems() -> Iterator[tuple[Problem, Tensor]]:
         for inputs, label in batches(dataloader):
@@ -114,7 +118,8 @@ def explain_dataset(
             problem = pose(
                 model, inputs, None, baseline=baseline, forward=forward, feature_mask=feature_mask, budget=budget
             )
-            yield problem, label.to(problem.z[0].device)
+            calling[:] = calling or [replicated_or_warn(problem, replica).forward]
+            yield replace(problem, forward=calling[0]), label.to(problem.z[0].device)
 
     with borrowed(model):
         first, whole = None, copy.deepcopy(metric)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from lightning_explain.attribution.attribution import Attribution
 from lightning_explain.attribution.budget import RowBudget
+from lightning_explain.attribution.convergence import convergence_delta as convergence_delta
 from lightning_explain.attribution.convolution import last_convolution
 from lightning_explain.attribution.guard import borrowed
 from lightning_explain.attribution.methods import METHODS, Method
@@ -18,6 +19,7 @@ from lightning_explain.attribution.model import Forward, call
 from lightning_explain.attribution.passes import resolved_on_the_way, with_target
 from lightning_explain.attribution.place import Input, Layer, Neuron, Place
 from lightning_explain.attribution.problem import Problem
+from lightning_explain.attribution.replication import Replicating, replicated_or_warn, require_replicating
 from lightning_explain.attribution.upsampling import upsampled
 from lightning_explain.baseline import Baseline, resolve
 from lightning_explain.inputs import Inputs, Point, batch_size, leaves, rebuild, require_finite
@@ -92,21 +94,6 @@ class Explainer:
         return convergence_delta(point, problem.value, reference), span
 
 
-def convergence_delta(point: Point, score: Tensor, reference: Tensor) -> Tensor:
-    """How far attributions are from adding up.
-
-    Args:
-        point: Attributions (n, ...) each.
-        score: What they should add up to (n,),
-        reference: beginning from this (n,).
-
-    Returns:
-        Sum of attributions - (score - reference), (n,), in float64; 0 is exact.
-    """
-    total = torch.stack([leaf.detach().double().reshape(len(leaf), -1).sum(dim=1) for leaf in point]).sum(dim=0)
-    return total - (score.double() - reference.double()).detach()
-
-
 def explain(  # noqa: PLR0913  (the whole question in one call)
     model: nn.Module,
     inputs: Inputs,
@@ -120,6 +107,7 @@ def explain(  # noqa: PLR0913  (the whole question in one call)
     forward: Forward = call,
     max_rows: int | None = None,
     create_graph: bool = False,
+    replica: Replicating = False,
 ) -> Attribution:
     """Explain what a model gives for some samples. The model is left exactly as it was.
 
@@ -140,6 +128,9 @@ def explain(  # noqa: PLR0913  (the whole question in one call)
         max_rows: The most rows that go through the model at once; None: chosen by measurement.
         create_graph: Whether the attributions are to depend differentiably on the model's parameters and on those
             inputs that require gradients, so that they can be trained on; memory is then that of all rows together.
+        replica: Whether a cheaper replica of the model is explained, if it gives what the model gives: True for one in
+            the model's own type, which is right up to rounding, or a type such as ``torch.bfloat16``. Methods of one
+            backward row do without: to try it would cost more.
 
     Returns:
         The attributions, ``.values`` in the structure of the inputs.
@@ -155,6 +146,7 @@ def explain(  # noqa: PLR0913  (the whole question in one call)
         >>> bool(attribution.delta.abs().max() < 1e-6)
         True
     """
+    require_replicating(replica, create_graph=create_graph)
     require_finite(inputs)
     with borrowed(model, frozen=not create_graph):
         problem = pose(
@@ -170,11 +162,10 @@ def explain(  # noqa: PLR0913  (the whole question in one call)
         problem = problem.at(chosen.place).masked(feature_mask)
         if feature_mask is not None:
             problem.features  # noqa: B018  (a mask that does not fit is refused, also where it plays no part)
-        if not chosen.needs_target:
-            return chosen.explained(problem)
-        if chosen.method.one_pass and not create_graph:
+        if chosen.method.one_pass and chosen.needs_target and not create_graph:
             return chosen.explained(resolved_on_the_way(problem, target, label))
-        return chosen.explained(with_target(problem, target, label))
+        problem = with_target(problem, target, label) if chosen.needs_target else problem
+        return chosen.explained(problem if chosen.method.one_pass else replicated_or_warn(problem, replica))
 
 
 def pose(  # noqa: PLR0913  (all that a problem is made of)

@@ -127,13 +127,10 @@ class Problem(Question):
             Tensors like ``z``, at least in float32.
         """
         self.require_numbers()
-        n, scored = self.samples, score or self._scored(copies)
         weights = torch.full((copies,), 1 / copies, dtype=torch.float64) if weights is None else weights
         totals = tuple(torch.zeros_like(leaf, dtype=accumulator(leaf)) for leaf in self.z)
 
-        def body(chunk: slice) -> None:
-            rows, copy = self._pairs(chunk)
-            gradients = self._gradient_at(scored, points(rows, copy), rows, copy)
+        def add(rows: Tensor, copy: Tensor, _: Point, gradients: Point) -> None:
             if factors is not None:
                 gradients = tuple(map(torch.mul, gradients, factors(rows, copy)))
             weighted = [
@@ -143,8 +140,31 @@ class Problem(Question):
             for total, part in zip(totals, weighted, strict=True):  # nothing is added before all is there
                 total.index_add_(0, rows, part)
 
-        self.budget.run(copies * n, f"{kind}{self.place}", body)
+        self.gradients_at(copies, points, add, score=score, kind=kind)
         return totals
+
+    def gradients_at(
+        self, copies: int, points: Points, use: Use, *, score: Score | None = None, kind: str = "backward"
+    ) -> None:
+        """Take the gradients at ``copies`` points for each sample: for what is more than their mean.
+
+        Args:
+            copies: The number of points per sample.
+            points: Makes the points for pairs of sample and copy number.
+            use: Is given pairs (rows, copies), the variable and the gradient at them; copy by copy. It must not add
+                anything to a result before it has all of it, for memory may run out.
+            score: As in :meth:`gradient_mean`.
+            kind: As in :meth:`gradient_mean`.
+        """
+        self.require_numbers()
+        scored = score or self._scored(copies)
+
+        def body(chunk: slice) -> None:
+            rows, copy = self._pairs(chunk)
+            z = points(rows, copy)
+            use(rows, copy, z, self._gradient_at(scored, z, rows, copy))
+
+        self.budget.run(copies * self.samples, f"{kind}{self.place}", body)
 
     def observe(self, copies: int, points: Points, use: Use) -> None:
         """Take the variable and the gradient, from one forward pass, where the inputs are ``copies`` chosen points.

@@ -198,9 +198,12 @@ class Question:
         """The same problem, target and baseline, for other inputs.
 
         Returns:
-            A problem with as many samples.
+            A problem with as many samples; it knows the variable at the baseline, if this one does.
         """
-        return replace(self, inputs=inputs, tails={})
+        other = replace(self, inputs=inputs, tails={})
+        if "z0" in vars(self):
+            other.remember(z0=self.z0)
+        return other
 
     def require_numbers(self) -> None:
         """Check that gradients with respect to the variable can exist.

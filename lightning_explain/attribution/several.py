@@ -14,6 +14,7 @@ from lightning_explain.attribution.methods import Method
 from lightning_explain.attribution.model import Forward, call
 from lightning_explain.attribution.passes import share_pass, with_target
 from lightning_explain.attribution.place import Place
+from lightning_explain.attribution.replication import Replicating, replicated_or_warn, require_replicating
 from lightning_explain.attribution.target import resolve_target
 from lightning_explain.baseline import Baseline
 from lightning_explain.inputs import Inputs, require_finite
@@ -31,6 +32,7 @@ def explain_methods(  # noqa: PLR0913  (the whole question in one call)
     label: Tensor | None = None,
     forward: Forward = call,
     max_rows: int | None = None,
+    replica: Replicating = False,
 ) -> dict[str, Attribution]:
     """Explain samples by several methods: as :func:`explain` does, one after the other.
 
@@ -46,6 +48,7 @@ def explain_methods(  # noqa: PLR0913  (the whole question in one call)
         label: As in :func:`explain`.
         forward: As in :func:`explain`.
         max_rows: As in :func:`explain`.
+        replica: As in :func:`explain`.
 
     Returns:
         Attributions by the method's name, ``"saliency@conv1"``, say.
@@ -59,6 +62,7 @@ def explain_methods(  # noqa: PLR0913  (the whole question in one call)
         >>> list(explain_methods(model, torch.randn(4, 3), ["saliency", "integrated_gradients"], target=1))
         ['saliency', 'integrated_gradients']
     """
+    require_replicating(replica)
     require_finite(inputs)
     with borrowed(model):
         problem = pose(model, inputs, None, baseline=baseline, forward=forward, budget=RowBudget(max_rows))
@@ -68,6 +72,8 @@ def explain_methods(  # noqa: PLR0913  (the whole question in one call)
             raise ValueError(f"Every method can be at a place once, got {', '.join(names)}.")
         if any(chosen.needs_target for chosen in explainers):
             problem = with_target(problem, target, label)
+        if not all(chosen.method.one_pass for chosen in explainers):
+            problem = replicated_or_warn(problem, replica)
         at = {chosen.place: problem.at(chosen.place) for chosen in explainers}
         return {chosen.name: chosen.explained(at[chosen.place]) for chosen in explainers}
 
@@ -83,6 +89,7 @@ def explain_targets(  # noqa: PLR0913  (the whole question in one call)
     label: Tensor | None = None,
     forward: Forward = call,
     max_rows: int | None = None,
+    replica: Replicating = False,
 ) -> list[Attribution]:
     """Explain several outputs for the same samples.
 
@@ -99,6 +106,7 @@ def explain_targets(  # noqa: PLR0913  (the whole question in one call)
         label: As in :func:`explain`.
         forward: As in :func:`explain`.
         max_rows: As in :func:`explain`.
+        replica: As in :func:`explain`.
 
     Returns:
         The attributions of each target.
@@ -115,13 +123,16 @@ def explain_targets(  # noqa: PLR0913  (the whole question in one call)
     """
     if not targets:
         raise ValueError("There is nothing to explain: targets is empty.")
+    require_replicating(replica)
     require_finite(inputs)
     with borrowed(model):
         problem = pose(model, inputs, None, baseline=baseline, forward=forward, budget=RowBudget(max_rows))
         chosen = explainer(method, problem, place)
         if not chosen.needs_target:
             raise ValueError(f"{chosen.place} is its own target: explain it once, by explain().")
-        problems = [problem.at(chosen.place, resolve_target(target, problem.outputs, label)) for target in targets]
+        resolved = [resolve_target(target, problem.outputs, label) for target in targets]
+        problem = replicated_or_warn(problem, replica)
+        problems = [problem.at(chosen.place, index) for index in resolved]
         if chosen.method.one_pass:
             share_pass(problems)
         return [chosen.explained(posed) for posed in problems]

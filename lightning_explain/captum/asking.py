@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from lightning_explain.attribution.budget import RowBudget
-from lightning_explain.attribution.engine import convergence_delta, pose
+from lightning_explain.attribution.convergence import convergence_delta
+from lightning_explain.attribution.engine import pose
 from lightning_explain.attribution.guard import borrowed
 from lightning_explain.attribution.methods import Method
 from lightning_explain.attribution.model import Forward
@@ -54,6 +55,7 @@ class Ask:
         layers: The layers that the place names.
         place_baselines: Baselines of the place's variable, where they are not those of the inputs.
         delta: Whether the convergence delta is returned too.
+        owed: Whether the delta counts what is missing, as Captum counts that of relevances, not what is too much.
         whole: Whether the model is run on the whole batch first, to see whether it gives a row for each sample: where
             attributions of other outputs have another form.
         form: Makes what is returned of the answer; None: the form of the inputs.
@@ -70,6 +72,7 @@ class Ask:
     layers: tuple[nn.Module, ...] = ()
     place_baselines: Baselines = None
     delta: bool = False
+    owed: bool = False
     whole: bool = False
     form: Form | None = field(default=None, repr=False)
 
@@ -85,6 +88,8 @@ class Answer:
             model gives numbers for the batch as a whole, n is 1 and what follows is the form of one sample.
         shape: The shape of what is explained: (n, ...) or, for the batch as a whole, that of the model's output.
         per_batch: Whether the model gives numbers for the batch as a whole.
+        deltas: Convergence deltas (n, draws), where they are asked for: a method that is a mean over draws has one for
+            each.
     """
 
     ask: Ask
@@ -92,6 +97,7 @@ class Answer:
     points: list[Point]
     shape: tuple[int, ...]
     per_batch: bool
+    deltas: Tensor | None = None
 
     @property
     def point(self) -> Point:
@@ -100,9 +106,10 @@ class Answer:
 
     @property
     def delta(self) -> Tensor:
-        """The convergence delta of each sample, (n,)."""
-        point = tuple(leaf[None] for leaf in self.point) if self.per_batch else self.point
-        return convergence_delta(point, self.problem.value, self.ask.method.reference(self.problem))
+        """The convergence delta of each sample and draw, (n * draws,), the draws of a sample together."""
+        if self.deltas is None:
+            return convergence_delta(self.point, self.problem.value, self.ask.method.reference(self.problem))
+        return -self.deltas.flatten() if self.ask.owed else self.deltas.flatten()
 
 
 Form: TypeAlias = Callable[[Answer], Any]
@@ -128,13 +135,24 @@ def answer(forward_func: Callable[..., Any], ask: Ask) -> Any:  # noqa: ANN401
         return (given, found.delta.to(found.point[0])) if ask.delta else given
 
 
+def answers(forward_func: Callable[..., Any], asks: list[Ask]) -> Any:  # noqa: ANN401
+    """Explain several things that are asked in one call.
+
+    Returns:
+        A list of what :func:`answer` gives; with convergence deltas two lists, in a tuple.
+    """
+    found = [answer(forward_func, ask) for ask in asks]
+    return tuple(map(list, zip(*found, strict=True))) if asks and asks[0].delta else found
+
+
 def in_the_form_of_inputs(found: Answer) -> Tensors:
     """A tensor like each input, in a tuple where the inputs are in one.
 
     Returns:
         Attributions.
     """
-    return shaped_like(found.ask.inputs, in_dtype_of(found.problem.z, found.point))
+    point = in_dtype_of(found.problem.z, found.point)
+    return shaped_like(found.ask.inputs, tuple(leaf[0] for leaf in point) if found.per_batch else point)
 
 
 def in_dtype_of(variable: Point, point: Point) -> Point:
@@ -168,7 +186,9 @@ def _per_sample(call: PerSample, host: Host, ask: Ask, inputs: Point, baselines:
     problem = _posed(host, ask, call, (*inputs, *call.beside), (*baselines, *call.beside), len(inputs))
     problem = replace(problem, target=each)
     if not ask.whole:
-        return Answer(ask, problem, [ask.method(_ready(problem, ask))], (call.samples,), per_batch=False)
+        ready = _ready(problem, ask)
+        point, deltas = ask.method.with_deltas(ready) if ask.delta else (ask.method(ready), None)
+        return Answer(ask, ready, [point], (call.samples,), per_batch=False, deltas=deltas)
     with torch.no_grad():
         outputs = call.outputs(leaves(problem.inputs))
     if len(outputs) != call.samples:

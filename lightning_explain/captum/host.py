@@ -59,3 +59,17 @@ def owner_of(forward_func: Callable[..., Any]) -> nn.Module | None:
         forward_func = forward_func.func
     owner = forward_func if isinstance(forward_func, nn.Module) else getattr(forward_func, "__self__", None)
     return owner if isinstance(owner, nn.Module) else None
+
+
+def as_module(model: object) -> nn.Module:
+    """Check that a model is a module: for methods that change what its operators or layers do.
+
+    Returns:
+        The model.
+
+    Raises:
+        ArgumentTypeError: If it is something else.
+    """
+    if not isinstance(model, nn.Module):
+        raise ArgumentTypeError(f"The model is a torch.nn.Module, got {type(model).__name__}.")
+    return model

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
 
+from lightning_explain.attribution.background import Background
+from lightning_explain.attribution.convergence import Draws, total
 from lightning_explain.attribution.methods.method import METHODS, Method
 from lightning_explain.attribution.problem import Points, Problem
+from lightning_explain.attribution.rules.modules import require_operators
 from lightning_explain.attribution.rules.pullback import scaled
 from lightning_explain.attribution.rules.rescale import Rescale
-from lightning_explain.baseline import background
-from lightning_explain.inputs import Inputs, Point, batch_size, pick
+from lightning_explain.inputs import Inputs, Point, pick
+
+Contribution: TypeAlias = Callable[[Point, Point, Point], Point | Tensor]
+"""(multipliers, variable, reference) -> attributions; (m, ...) each, row by row."""
 
 LARGE_DELTA = 0.01
 
@@ -37,6 +44,8 @@ class DeepLift(Method):
     Args:
         multiply_by_inputs: False leaves the factor :math:`z - z^0` out: the multipliers.
         eps: Where an operator's input differs by less, its gradient takes the place of the quotient. Positive.
+        contribution: What attributions are made of, in the place of :math:`(z - z^0) \, m_z`: a function of the
+            multipliers, the variable and its baseline, tuples of tensors, for any number of samples.
 
     Raises:
         ValueError: If ``eps`` is not positive, or, when called, if the attributions are to be trained on.
@@ -46,17 +55,30 @@ class DeepLift(Method):
 
     multiply_by_inputs: bool = True
     eps: float = 1e-10
+    contribution: Contribution | None = None
 
     def __post_init__(self) -> None:
-        if self.eps <= 0:
-            raise ValueError(f"eps must be positive, got {self.eps}.")
+        _require_positive(self.eps)
 
     @property
     def contributes(self) -> bool:  # noqa: D102
-        return self.multiply_by_inputs
+        return self.multiply_by_inputs and self.contribution is None
 
     def __call__(self, problem: Problem) -> Point:  # noqa: D102
-        return _Lift(problem, self.eps, self.multiply_by_inputs).mean(1, lambda rows, _: pick(problem.z0, rows))
+        return self._draws(problem, summed=False)[0].mean
+
+    def with_deltas(self, problem: Problem) -> tuple[Point, Tensor]:
+        """Compute attributions, and how far they are from adding up.
+
+        Returns:
+            Tensors like ``problem.z``, and convergence deltas (n, 1).
+        """
+        draws, spans = self._draws(problem)
+        return draws.mean, draws.sums - spans
+
+    def _draws(self, problem: Problem, *, summed: bool = True) -> tuple[Draws, Tensor]:
+        lift = _Lift(problem, self.eps, self.multiply_by_inputs, self.contribution)
+        return lift.draws(1, lambda rows, _: pick(problem.z0, rows), summed=summed)
 
 
 @METHODS.register("deep_lift_shap")
@@ -75,6 +97,7 @@ class DeepLiftShap(Method):
             with each. Integer inputs are held fixed at the input, as always. None: the problem's one baseline.
         multiply_by_inputs: False leaves the factor :math:`z - z^k` out: the mean multipliers.
         eps: As in :class:`DeepLift`.
+        contribution: As in :class:`DeepLift`; its mean over the baselines is taken.
 
     Raises:
         ValueError: If ``eps`` is not positive, or, when called, if the baselines do not have the inputs' shapes, or the
@@ -86,14 +109,14 @@ class DeepLiftShap(Method):
     baselines: Inputs | None = field(default=None, compare=False, repr=False)
     multiply_by_inputs: bool = True
     eps: float = 1e-10
+    contribution: Contribution | None = None
 
     def __post_init__(self) -> None:
-        if self.eps <= 0:
-            raise ValueError(f"eps must be positive, got {self.eps}.")
+        _require_positive(self.eps)
 
     @property
     def contributes(self) -> bool:  # noqa: D102
-        return self.multiply_by_inputs
+        return self.multiply_by_inputs and self.contribution is None
 
     def reference(self, problem: Problem) -> Tensor:  # noqa: D102
         if self.baselines is None:
@@ -101,14 +124,26 @@ class DeepLiftShap(Method):
         return problem.values(*self._references(problem)).mean(dim=1)
 
     def __call__(self, problem: Problem) -> Point:  # noqa: D102
-        return _Lift(problem, self.eps, self.multiply_by_inputs).mean(*self._references(problem))
+        return self._draws(problem, summed=False)[0].mean
+
+    def with_deltas(self, problem: Problem) -> tuple[Point, Tensor]:
+        """Compute attributions, and how far those with respect to each baseline are from adding up.
+
+        Returns:
+            Tensors like ``problem.z``, and convergence deltas (n, K).
+        """
+        draws, spans = self._draws(problem)
+        return draws.mean, draws.sums - spans
+
+    def _draws(self, problem: Problem, *, summed: bool = True) -> tuple[Draws, Tensor]:
+        lift = _Lift(problem, self.eps, self.multiply_by_inputs, self.contribution)
+        return lift.draws(*self._references(problem), summed=summed)
 
     def _references(self, problem: Problem) -> tuple[int, Points]:
         if self.baselines is None:
             return 1, lambda rows, _: pick(problem.z0, rows)
-        held = background(self.baselines, problem.inputs)
-        variable = replace(problem, inputs=held, baseline=held, target=None).z
-        return batch_size(held), lambda _, copies: pick(variable, copies)
+        known = Background.of(problem, self.baselines)
+        return known.count, known.at
 
 
 @dataclass(eq=False)
@@ -118,29 +153,56 @@ class _Lift:
     problem: Problem
     eps: float
     multiply: bool
+    contribution: Contribution | None
 
-    def mean(self, count: int, references: Points) -> Point:
+    def draws(self, count: int, references: Points, *, summed: bool) -> tuple[Draws, Tensor]:
+        """Compare with each reference.
+
+        Returns:
+            Attributions, and the differences of scores (n, count) that they should add up to.
+        """
         self.problem.refuse_graph("DeepLift")
-        problem, mode = self.problem, Rescale(self.eps)
+        require_operators(self.problem.model, "DeepLift")
+        problem, mode, product = self.problem, Rescale(self.eps), self.multiply and self.contribution is None
         spans = torch.zeros(count, problem.samples, dtype=torch.float64, device=problem.z[0].device)
+        found = Draws(problem.samples, count, summed=summed)
 
         def score(z: Point, rows: Tensor, copies: Tensor) -> Tensor:
             z0 = references(rows, copies)
             # What comes out of the backward pass is then a contribution, whose mean over references is wanted.
-            given = tuple(scaled(a, a.detach() - b) for a, b in zip(z, z0, strict=True)) if self.multiply else z
+            given = tuple(scaled(a, a.detach() - b) for a, b in zip(z, z0, strict=True)) if product else z
             scores, scores0 = mode.paired(lambda: problem.score(given, rows), lambda: problem.score(z0, rows))
             spans[copies, rows] = scores.detach().double() - scores0.double()
             return scores
 
-        found = problem.gradient_mean(count, lambda rows, _: pick(problem.z, rows), score=score, kind="deep lift")
-        if self.multiply:
-            _warn_if_incomplete(found, spans.mean(dim=0), problem.z[0].dtype)
-        return found
+        def add(rows: Tensor, copies: Tensor, z: Point, multipliers: Point) -> None:
+            found.add(rows, copies, self._contributions(multipliers, z, references, (rows, copies)))
+
+        problem.gradients_at(count, lambda rows, _: pick(problem.z, rows), add, score=score, kind="deep lift")
+        if product:
+            _warn_if_incomplete(found.mean, spans.mean(dim=0), problem.z[0].dtype)
+        return found, spans.T
+
+    def _contributions(self, multipliers: Point, z: Point, references: Points, pairs: tuple[Tensor, Tensor]) -> Point:
+        if self.contribution is None:
+            return multipliers
+        given = self.contribution(multipliers, z, references(*pairs))
+        point = tuple(leaf.detach() for leaf in ((given,) if isinstance(given, Tensor) else given))
+        if len(point) != len(z) or any(leaf.ndim == 0 or len(leaf) != len(z[0]) for leaf in point):
+            raise ValueError(
+                f"The contribution function gave shapes {[tuple(leaf.shape) for leaf in point]}; expected a tensor"
+                f" for each of {len(z)} tensor(s) that are explained, with {len(z[0])} rows."
+            )
+        return point
+
+
+def _require_positive(eps: float) -> None:
+    if eps <= 0:
+        raise ValueError(f"eps must be positive, got {eps}.")
 
 
 def _warn_if_incomplete(found: Point, span: Tensor, dtype: torch.dtype) -> None:
-    total = torch.stack([leaf.double().reshape(len(leaf), -1).sum(dim=1) for leaf in found]).sum(dim=0)
-    gap, scale = float((total - span).abs().max()), float(span.abs().max())
+    gap, scale = float((total(found) - span).abs().max()), float(span.abs().max())
     if gap > (LARGE_DELTA + 64 * torch.finfo(dtype).eps) * scale:
         warnings.warn(
             f"DeepLift's convergence delta is {gap:.2g} where scores differ from the baseline's by up to {scale:.2g}:"

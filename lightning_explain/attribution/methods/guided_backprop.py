@@ -8,6 +8,7 @@ from torch import Tensor
 
 from lightning_explain.attribution.methods.method import METHODS, Method
 from lightning_explain.attribution.problem import Problem
+from lightning_explain.attribution.rules.modules import require_operators
 from lightning_explain.attribution.rules.rectified import DECONVOLUTION, GUIDED, Rectified, Step
 from lightning_explain.inputs import Point
 
@@ -23,6 +24,7 @@ class _Rectified(Method):
 
     def __call__(self, problem: Problem) -> Point:
         problem.refuse_graph(self.name)
+        require_operators(problem.model, self.name)
         mode = Rectified(self.name, self.rules)
 
         def score(z: Point, rows: Tensor, _: Tensor) -> Tensor:

@@ -9,12 +9,14 @@ from lightning_explain.attribution.convolution import last_convolution
 from lightning_explain.attribution.interception import intercepted
 from lightning_explain.attribution.methods.grad_cam import GradCAM
 from lightning_explain.attribution.methods.method import METHODS, Method
-from lightning_explain.attribution.place import Input, Layer, Neuron
+from lightning_explain.attribution.place import Input, Layer, Neuron, Side
 from lightning_explain.attribution.problem import Problem
+from lightning_explain.attribution.rules.modules import require_operators
 from lightning_explain.attribution.rules.pullback import scaled
 from lightning_explain.attribution.rules.rectified import GUIDED, Rectified
-from lightning_explain.attribution.upsampling import upsampled
-from lightning_explain.inputs import Point, pick
+from lightning_explain.attribution.upsampling import MODES, upsampled
+from lightning_explain.inputs import Point, leaves, pick, take
+from lightning_explain.registry import unknown
 
 
 @METHODS.register("guided_grad_cam")
@@ -31,31 +33,87 @@ class GuidedGradCAM(Method):
     Args:
         layer: Dotted name of the map's layer, whose output is (n, channels, positions...); None: the last convolution
             that the model reaches.
+        of: Whether the layer's ``"output"`` or its ``"input"`` is meant.
+        mode: How the map is interpolated, see :data:`~lightning_explain.attribution.upsampling.MODES`.
+        strict: Whether it is refused when no tensor has the map's positions, or there is no such interpolation;
+            otherwise all get nothing.
 
     Raises:
-        ValueError: When called: if what is explained does not depend on the layer, as a neuron in front of it does not,
-            or if no tensor has the map's positions.
+        ValueError: If there is no such interpolation; or, when called, if what is explained does not depend on the
+            layer, as a neuron in front of it does not, if the layer holds several tensors, or if no tensor has the
+            map's positions.
     """
 
     layer: str | None = None
+    of: Side = "output"
+    mode: str = "linear"
+    strict: bool = True
+
+    def __post_init__(self) -> None:
+        if self.strict and self.mode not in MODES:
+            raise ValueError(unknown("interpolation", self.mode, MODES))
 
     @property
     def contributes(self) -> bool:  # noqa: D102
         return False
 
+    def fitting(self, problem: Problem) -> tuple[bool, ...]:
+        """Which tensors of the variable have the positions of the map, and dimensions that it can be interpolated in.
+
+        Returns:
+            True or False for each.
+
+        Raises:
+            ValueError: If the layer holds several tensors.
+        """
+        shape = self._shape(problem)
+        there = len(shape) in MODES.get(self.mode, ())
+        return tuple(there and leaf.ndim == len(shape) for leaf in problem.z)
+
     def __call__(self, problem: Problem) -> Point:  # noqa: D102
         problem.refuse_graph("Guided Grad-CAM")
-        layer = Layer(self.layer or last_convolution(problem))
+        require_operators(problem.model, self.name)
+        layer, fitting = self._layer(problem), self.fitting(problem)
+        if not any(fitting):
+            return self._nothing(problem)
         origin = problem if isinstance(problem.place, Neuron) else replace(problem, place=Input())
         mode = Rectified(self.name, GUIDED)
 
         def score(z: Point, rows: Tensor, _: Tensor) -> Tensor:
             cam = _map(origin, layer, rows)
-            given = _weighted(z, cam, layer)
+            given = tuple(
+                scaled(leaf, upsampled(cam.to(leaf), leaf.shape[2:], self.mode) if fits else 0.0)
+                for leaf, fits in zip(z, fitting, strict=True)
+            )
             with mode:
                 return problem.score(given, rows)
 
         return problem.gradient_mean(1, lambda rows, _: pick(problem.z, rows), score=score, kind="guided grad-cam")
+
+    def _layer(self, problem: Problem) -> Layer:
+        return Layer(self.layer or last_convolution(problem), self.of)
+
+    def _shape(self, problem: Problem) -> tuple[int, ...]:
+        layer = self._layer(problem)
+
+        def find() -> tuple[int, ...]:
+            held = layer.variable(
+                problem, take(problem.inputs, torch.zeros(1, dtype=torch.long, device=leaves(problem.inputs)[0].device))
+            )
+            if len(held) != 1:
+                raise ValueError(f"Grad-CAM needs a layer that holds one tensor; {layer.name!r} holds {len(held)}.")
+            return tuple(held[0].shape)
+
+        return problem.remembered(("grad-cam shape", layer), find)
+
+    def _nothing(self, problem: Problem) -> Point:
+        if self.strict:
+            raise ValueError(
+                f"The map of {self._layer(problem).name!r} has {len(self._shape(problem)) - 2} dimensions of positions,"
+                f" (n, 1, positions...), interpolated by {self.mode!r}, and the tensors to explain have"
+                f" {[leaf.ndim for leaf in problem.z]} dimensions: none has room for it."
+            )
+        return tuple(torch.zeros_like(leaf) for leaf in problem.z)
 
 
 def _map(origin: Problem, layer: Layer, rows: Tensor) -> Tensor:
@@ -72,13 +130,3 @@ def _map(origin: Problem, layer: Layer, rows: Tensor) -> Tensor:
         raise ValueError(f"What is explained does not depend on layer {layer.name!r}; name one in front, layer=...")
     (gradient,) = torch.autograd.grad(score.sum(), held[0])
     return GradCAM().laid_out(origin, held[0].detach(), gradient)
-
-
-def _weighted(z: Point, cam: Tensor, layer: Layer) -> Point:
-    # Whose gradient is multiplied with the map.
-    if all(leaf.ndim != cam.ndim for leaf in z):
-        raise ValueError(
-            f"The map of layer {layer.name!r} has {cam.ndim - 2} dimensions of positions, (n, 1, positions...), and the"
-            f" tensors to explain have {[leaf.ndim for leaf in z]} dimensions: none has room for it."
-        )
-    return tuple(scaled(leaf, upsampled(cam.to(leaf), leaf.shape[2:]) if leaf.ndim == cam.ndim else 0.0) for leaf in z)

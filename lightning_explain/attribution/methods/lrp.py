@@ -9,20 +9,19 @@ from typing import TypeAlias
 import torch
 from torch import Tensor, nn
 
+from lightning_explain.attribution.convergence import convergence_delta
 from lightning_explain.attribution.interception import named_layers
 from lightning_explain.attribution.methods.method import METHODS, Method
 from lightning_explain.attribution.problem import Problem
 from lightning_explain.attribution.rules.composites import Composite, composite
-from lightning_explain.attribution.rules.modules import matches, running
+from lightning_explain.attribution.rules.modules import Meant, matches, named_for, require_operators, running
+from lightning_explain.attribution.rules.passing import passing
 from lightning_explain.attribution.rules.propagation import Relevance
-from lightning_explain.attribution.rules.relevance import Rule, away_from_zero
+from lightning_explain.attribution.rules.relevance import Pass, Rule, away_from_zero
 from lightning_explain.attribution.rules.substituted import Substituted
 from lightning_explain.attribution.tree import map_tensors
 from lightning_explain.inputs import Point, leaves
 from lightning_explain.registry import unknown
-
-Meant: TypeAlias = str | type[nn.Module]
-"""A pattern of a module's dotted name, or a module type."""
 
 LayerRules: TypeAlias = Mapping[Meant, Rule] | tuple[tuple[Meant, Rule], ...]
 
@@ -46,8 +45,10 @@ class LRP(Method):
 
     Args:
         composite: Which rule for which type of operator: a name (see ``COMPOSITES``) or a ``Composite``.
-        layers: Rules that come first: pattern of a module's dotted name (``"features.*"``) or module type -> rule. The
-            first that matches counts; only affine operators of that very module, not of those inside, follow it.
+        layers: Rules that come first: pattern of a module's dotted name (``"features.*"``), module type or module ->
+            rule. The first that matches counts; only affine operators of that very module, not of those inside, follow
+            it. A BatchNorm that is named is then an operator of its own, and a module without others inside for which
+            ``Pass`` is named is passed whatever it does, if it keeps the shape.
         through_softmax: Whether relevance goes through softmax too, by its Taylor expansion (AttnLRP); that is not
             conserved. False takes attention weights for constant (A. Ali et al.: arXiv:2202.07304, 2022): all goes
             through the values, and is.
@@ -66,6 +67,15 @@ class LRP(Method):
         pairs = self.layers.items() if isinstance(self.layers, Mapping) else self.layers
         object.__setattr__(self, "layers", tuple(pairs))
 
+    def with_deltas(self, problem: Problem) -> tuple[Point, Tensor]:
+        """Compute attributions, and how far they are from adding up to the score.
+
+        Returns:
+            Tensors like ``problem.z``, and sums of relevances less the score, (n, 1).
+        """
+        point = self(problem)
+        return point, convergence_delta(point, problem.value, torch.zeros_like(problem.value))[:, None]
+
     def __call__(self, problem: Problem) -> Point:
         """Compute attributions.
 
@@ -76,11 +86,12 @@ class LRP(Method):
             ValueError: If they are to be trained on: the rules are no derivatives that could be differentiated.
         """
         problem.refuse_graph("Relevance")
-        rules = tuple(self.layers)
-        _require_layers(problem.model, rules)  # type: ignore[arg-type]
+        require_operators(problem.model, "LRP")
+        rules: tuple[tuple[Meant, Rule], ...] = tuple(self.layers)  # type: ignore[arg-type]
+        _require_layers(problem.model, rules)
         problem = _in_float32(problem)
-        with running(problem.model) as stack:
-            mode = Relevance(composite(self.composite), rules, stack, through_softmax=self.through_softmax)  # type: ignore[arg-type]
+        with running(problem.model) as stack, passing(_passed(problem.model, rules)):
+            mode = Relevance(composite(self.composite), rules, stack, through_softmax=self.through_softmax)
 
             def score(z: Point, rows: Tensor, _: Tensor) -> Tensor:
                 stack.clear()
@@ -105,7 +116,17 @@ def _require_layers(model: nn.Module, rules: tuple[tuple[Meant, Rule], ...]) -> 
         if isinstance(wanted, str):
             raise ValueError(unknown("layer", wanted, filter(None, modules)))
         types = sorted({type(module).__name__ for module in modules.values()})
-        raise ValueError(unknown("layer of type", wanted.__name__, types))
+        kind = type(wanted) if isinstance(wanted, nn.Module) else wanted
+        raise ValueError(unknown("layer of type", kind.__name__, types))
+
+
+def _passed(model: nn.Module, rules: tuple[tuple[Meant, Rule], ...]) -> list[nn.Module]:
+    # The modules that Pass is named for: those without others inside, for what holds them is not meant.
+    return [
+        module
+        for name, module in named_layers(model).items()
+        if isinstance(named_for(rules, name, module), Pass) and next(module.children(), None) is None
+    ]
 
 
 def _in_float32(problem: Problem) -> Problem:

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
+from lightning_explain.attribution.convergence import convergence_delta
 from lightning_explain.attribution.place import Input, Neuron, Place
 from lightning_explain.attribution.problem import Problem
 from lightning_explain.inputs import Point
@@ -72,6 +73,16 @@ class Method(ABC):
             True or False.
         """
         return self.complete and self.contributes and not (self.through and isinstance(place, Neuron))
+
+    def with_deltas(self, problem: Problem) -> tuple[Point, Tensor]:
+        """Compute attributions, and how far they are from adding up.
+
+        Returns:
+            Tensors like ``problem.z``, and convergence deltas: (n, 1), or (n, draws) of methods that are a mean over
+            draws, each of which adds up to something else.
+        """
+        point = self(problem)
+        return point, convergence_delta(point, problem.value, self.reference(problem))[:, None]
 
     @abstractmethod
     def __call__(self, problem: Problem) -> Point:

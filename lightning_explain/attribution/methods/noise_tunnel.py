@@ -1,25 +1,27 @@
 """Noise tunnel: any method, over noisy copies of the inputs."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
+from lightning_explain.attribution.background import Background, in_turn
 from lightning_explain.attribution.methods.method import METHODS, Method
 from lightning_explain.attribution.methods.saliency import Saliency
+from lightning_explain.attribution.noise import Deviation, Unit, gaussian_for, noisy, require_noise
 from lightning_explain.attribution.place import Place
 from lightning_explain.attribution.problem import Problem
-from lightning_explain.inputs import Inputs, Point, column, is_continuous, leaves, rebuild
+from lightning_explain.inputs import Inputs, Point, leaves
 from lightning_explain.randomness import stream
 
 TRAITS = ("coarse", "through", "about_score", "needs_attention")
 """What a tunnel is because its method is."""
 
 Statistic = Literal["mean", "square", "variance"]
-Noise = Callable[[int], Point]
-"""Copy number -> one noise tensor for each input, of its shape."""
+Explained = Callable[[Problem, Tensor, Tensor], Point]
+"""(problem, samples, copies) -> the attributions of noisy copies."""
 
 
 @dataclass(frozen=True)
@@ -33,27 +35,31 @@ class NoiseTunnel(Method):
     Args:
         method: The method.
         n_samples: Noisy copies of each sample. At least 1 (2 for the variance).
-        stdev: The noise's standard deviation, in units of each sample's range (max - min) in
-            that input. Not negative.
+        stdev: The noise's standard deviation: a number, or one for each input that attributions are about. Not
+            negative.
         seed: Where the noise begins.
+        unit: What ``stdev`` is measured in: ``"range"``, each sample's max - min in that input, or ``"absolute"``.
+        baselines: A distribution of baselines, one of which is drawn for each copy: tensors (K, ...) in the structure
+            of the inputs; None: the samples' own. Two methods that differ in them alone count as equal.
 
     Raises:
-        ValueError: If ``n_samples`` or ``stdev`` is too small.
+        ValueError: If ``n_samples`` or ``stdev`` is too small, or there is no such unit.
     """
 
     statistic: ClassVar[Statistic] = "mean"
 
     method: Method = field(default_factory=lambda: Saliency(absolute=False))
     n_samples: int = 16
-    stdev: float = 0.15
+    stdev: Deviation = 0.15
     seed: int = 0
+    unit: Unit = "range"
+    baselines: Inputs | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         least = 2 if self.statistic == "variance" else 1
         if self.n_samples < least:
             raise ValueError(f"n_samples must be at least {least} for {type(self).__name__}, got {self.n_samples}.")
-        if self.stdev < 0:
-            raise ValueError(f"stdev must not be negative, got {self.stdev}.")
+        require_noise(self.stdev, self.unit)
         for trait in TRAITS:
             object.__setattr__(self, trait, getattr(self.method, trait))
         # Elements of a feature share a statistic; that features share a coefficient is said of their mean.
@@ -67,11 +73,46 @@ class NoiseTunnel(Method):
         return self.method.place()
 
     def __call__(self, problem: Problem) -> Point:  # noqa: D102
-        moments = _Moments(self.statistic, self.n_samples)
-        noise = gaussian(problem.inputs, self.stdev, self.seed)
-        for rows, copies, attribution in noisy_attributions(problem, self.method, self.n_samples, noise):
-            moments.add(problem.samples, rows, copies, attribution)
+        return self._statistic(problem, lambda part, *_: self.method(part))
+
+    def with_deltas(self, problem: Problem) -> tuple[Point, Tensor]:
+        """Compute attributions, and how far those of each copy are from adding up.
+
+        Returns:
+            Tensors like ``problem.z``, and the method's deltas of each copy in turn, (n, n_samples * draws).
+        """
+        found: list[tuple[Tensor, Tensor, Tensor]] = []
+
+        def explained(part: Problem, rows: Tensor, copies: Tensor) -> Point:
+            point, deltas = self.method.with_deltas(part)
+            found.append((rows, copies, deltas))
+            return point
+
+        point = self._statistic(problem, explained)
+        rows, copies, deltas = map(torch.cat, zip(*found, strict=True))
+        ordered = deltas.new_empty(problem.samples, self.n_samples, deltas.shape[1])
+        ordered[rows, copies] = deltas
+        return point, ordered.flatten(1)
+
+    def _statistic(self, problem: Problem, explained: Explained) -> Point:
+        moments = Moments(self.statistic, self.n_samples)
+        for rows, copies, part in self._parts(problem):
+            moments.add(problem.samples, rows, copies, explained(part, rows, copies))
         return moments.result()
+
+    def _parts(self, problem: Problem) -> Iterator[tuple[Tensor, Tensor, Problem]]:
+        # Noisy copies, one chunk of rows at a time.
+        noise = gaussian_for(problem, self.stdev, self.seed, self.unit)
+        known = None if self.baselines is None else Background.of(problem, self.baselines)
+        n, device = problem.samples, leaves(problem.inputs)[0].device
+        for chunk in problem.budget.slices(self.n_samples * n):
+            index = torch.arange(chunk.start, chunk.stop, device=device)
+            rows, copies = index % n, index // n
+            part = problem.select(rows).with_inputs(noisy(problem.inputs, noise, rows, copies))
+            if known is not None:
+                drawn = in_turn(known.count, self.n_samples, stream("noise tunnel baselines", self.seed)).to(device)
+                part = replace(part, baseline=known.inputs(rows, drawn[copies]))
+            yield rows, copies, part
 
 
 @METHODS.register("smoothgrad")
@@ -108,77 +149,13 @@ class VarGrad(NoiseTunnel):
     statistic = "variance"
 
 
-def gaussian(inputs: Inputs, stdev: float, seed: int) -> Noise:
-    """Gaussian noise with ``stdev`` in units of each sample's range; zero for integers.
-
-    Returns:
-        The noise, as a function of the copy number alone.
-    """
-
-    def draw(copy: int) -> Point:
-        generator = stream(f"noise tunnel {copy}", seed)
-        return tuple(
-            _normal(leaf, generator) * stdev * _range(leaf) if is_continuous(leaf) else torch.zeros_like(leaf)
-            for leaf in leaves(inputs)
-        )
-
-    return draw
-
-
-def noisy_attributions(
-    problem: Problem, method: Method, copies: int, noise: Noise
-) -> Iterator[tuple[Tensor, Tensor, Point]]:
-    """Explain noisy copies of the samples, one chunk of rows at a time.
-
-    Integer inputs get no noise.
-
-    Yields:
-        The samples (m,), the copy numbers (m,) and the attributions of a chunk.
-    """
-    n, device = problem.samples, leaves(problem.inputs)[0].device
-    for chunk in problem.budget.slices(copies * n):
-        index = torch.arange(chunk.start, chunk.stop, device=device)
-        rows, numbers = index % n, index // n
-        part = problem.select(rows)
-        yield rows, numbers, method(part.with_inputs(noisy(problem.inputs, noise, rows, numbers)))
-
-
-def noisy(inputs: Inputs, noise: Noise, rows: Tensor, copies: Tensor) -> Inputs:
-    """Samples with noise added; integers get none.
+class Moments:
+    """Running sums of every sample's attributions and of their squares.
 
     Args:
-        inputs: The samples.
-        noise: The noise.
-        rows: Which samples (m,).
-        copies: With the noise of which copies (m,), ascending.
-
-    Returns:
-        Inputs of m samples.
+        statistic: What is wanted of them.
+        copies: The number of noisy copies.
     """
-    first, last = int(copies[0]), int(copies[-1])
-    drawn = [torch.stack(tensors) for tensors in zip(*(noise(k) for k in range(first, last + 1)), strict=True)]
-    taken = (leaf.index_select(0, rows) for leaf in leaves(inputs))
-    return rebuild(
-        inputs,
-        tuple(
-            leaf + drawn[i][copies - first, rows].to(leaf.dtype) if is_continuous(leaf) else leaf
-            for i, leaf in enumerate(taken)
-        ),
-    )
-
-
-def _normal(leaf: Tensor, generator: torch.Generator) -> Tensor:
-    # Drawn on the CPU in float32: the same noise on every device and in every precision.
-    return torch.randn(1, *leaf.shape[1:], generator=generator, dtype=torch.float32).to(leaf)
-
-
-def _range(leaf: Tensor) -> Tensor:
-    flat = leaf.reshape(leaf.shape[0], -1)
-    return column(flat.amax(dim=1) - flat.amin(dim=1), leaf)
-
-
-class _Moments:
-    """Running sums of every sample's attributions and of their squares."""
 
     def __init__(self, statistic: Statistic, copies: int) -> None:
         self.statistic, self.copies = statistic, copies
@@ -187,6 +164,14 @@ class _Moments:
         self.origin: list[Tensor] = []
 
     def add(self, samples: int, rows: Tensor, copies: Tensor, attribution: Point) -> None:
+        """Take the attributions of some noisy copies.
+
+        Args:
+            samples: The number of samples n.
+            rows: Which samples (m,).
+            copies: Which copies of them (m,); 0 comes first.
+            attribution: Their attributions (m, ...) each.
+        """
         if not self.totals:
             self.totals = [leaf.new_zeros(samples, *leaf.shape[1:]) for leaf in attribution]
             self.squares = [torch.zeros_like(total) for total in self.totals]
@@ -202,6 +187,11 @@ class _Moments:
                 square.index_add_(0, rows, leaf**2)
 
     def result(self) -> Point:
+        """The statistic.
+
+        Returns:
+            Tensors (n, ...).
+        """
         if self.statistic == "mean":
             return tuple(total / self.copies for total in self.totals)
         if self.statistic == "square":

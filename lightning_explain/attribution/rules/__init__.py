@@ -17,3 +17,5 @@ from lightning_explain.attribution.rules.relevance import Pass as Pass
 from lightning_explain.attribution.rules.relevance import WSquare as WSquare
 from lightning_explain.attribution.rules.relevance import ZBox as ZBox
 from lightning_explain.attribution.rules.relevance import ZPlus as ZPlus
+from lightning_explain.attribution.rules.reweighted import Exchanged as Exchanged
+from lightning_explain.attribution.rules.reweighted import Weighted as Weighted

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lightning_explain.attribution.folding import merged
 from lightning_explain.attribution.rules.operator import Call
 
 Operator: TypeAlias = Callable[[Tensor, Tensor, Tensor | None], Tensor]
@@ -55,14 +56,10 @@ class Affine:
         Returns:
             The merged operator; None if the channels of the two are not the same.
         """
-        if self.name in CONVOLUTIONS or (self.name == "linear" and self.x.ndim == 2):
-            weight = self.weight * scale.view(-1, *[1] * (self.weight.ndim - 1))
-        elif self.name in TRANSPOSED:  # (in, out of a group, ...)
-            grouped = self.weight.unflatten(0, (self.groups, -1))
-            weight = (grouped * scale.view(self.groups, 1, -1, *[1] * (self.weight.ndim - 2))).flatten(0, 1)
-        else:
+        if not (self.is_convolution or (self.name == "linear" and self.x.ndim == 2)):
             return None
-        bias = shift if self.bias is None else self.bias * scale + shift
+        groups = self.groups if self.name in TRANSPOSED else None
+        weight, bias = merged(self.weight, self.bias, scale, shift, groups)
         return replace(self, weight=weight, bias=bias)
 
 
@@ -79,6 +76,26 @@ def affine(call: Call) -> Affine | None:
     if call.name == "addmm":
         return _sum_and_product(call)
     return _product(call)
+
+
+def channelwise(x: Tensor, scale: Tensor, shift: Tensor) -> Affine:
+    """A scale and a shift for each channel, as an affine operator.
+
+    Args:
+        x: The input (n, channels, ...).
+        scale: What each channel is multiplied with, (channels,).
+        shift: What is added to each channel then, (channels,).
+
+    Returns:
+        The operator.
+    """
+
+    def operator(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        column = (-1, *[1] * (x.ndim - 2))
+        product = x * weight.view(column)
+        return product if bias is None else product + bias.view(column)
+
+    return Affine("batch_norm", operator, x, scale, shift)
 
 
 def _layer(call: Call) -> Affine | None:

@@ -86,8 +86,7 @@ def softmax(pair: Pair) -> Pullback:
     Returns:
         The backward step.
     """
-    dim, dx, share, d_norm = _normalizer(pair)
-    factor = _mean(pair.out, pair.out0, dx - d_norm, pair)
+    dim, share, factor = _normalizer(pair)
 
     def pullback(gradient: Tensor) -> tuple[Tensor, ...]:
         scaled = gradient * factor
@@ -102,7 +101,7 @@ def log_softmax(pair: Pair) -> Pullback:
     Returns:
         The backward step.
     """
-    dim, _, share, _ = _normalizer(pair)
+    dim, share, _ = _normalizer(pair)
     return lambda gradient: (gradient - share * gradient.sum(dim=dim, keepdim=True),)
 
 
@@ -112,7 +111,7 @@ def logsumexp(pair: Pair) -> Pullback:
     Returns:
         The backward step.
     """
-    dim, _, share, _ = _normalizer(pair)
+    dim, share, _ = _normalizer(pair)
     keepdim = bool(pair.now.argument(2, "keepdim", default=False))
     return lambda gradient: (share * (gradient if keepdim else gradient.unsqueeze(dim)),)
 
@@ -177,25 +176,31 @@ def _indices(pool: Callable[..., tuple[Tensor, Tensor]], call: Call) -> Tensor:
     return pool(*call.args, **kwargs)[1]
 
 
-def _normalizer(pair: Pair) -> tuple[int, Tensor, Tensor, Tensor]:
-    # The dimension, the difference of x, the share of each in that of log sum exp x, and the latter.
+def _normalizer(pair: Pair) -> tuple[int, Tensor, Tensor]:
+    # The dimension, the share of each x in the difference of log sum exp x, and the logarithmic means of probabilities.
     (x,), (x0,) = pair.inputs, pair.inputs0
     dim = pair.now.argument(1, "dim")
     (dim,) = dim if isinstance(dim, (tuple, list)) else (dim,)
     if x.dtype != pair.out.dtype:
         x, x0 = x.to(pair.out.dtype), x0.to(pair.out.dtype)
-    norm, norm0 = x.logsumexp(dim, keepdim=True), x0.logsumexp(dim, keepdim=True)
-    top = torch.maximum(norm, norm0)
-    e, e0, s, s0 = ((tensor - top).exp() for tensor in (x, x0, norm, norm0))
-    dx = torch.where(torch.isinf(x) & torch.isinf(x0), 0, x - x0)  # what is masked out does not change
-    d_norm = norm - norm0
-    return dim, dx, _mean(e, e0, dx, pair) / _mean(s, s0, d_norm, pair), d_norm
+    log_p, log_p0 = x.log_softmax(dim), x0.log_softmax(dim)
+    p, p0 = log_p.exp(), log_p0.exp()
+    dx, d_log_p = (torch.where(torch.isinf(a) & torch.isinf(b), 0, a - b) for a, b in ((x, x0), (log_p, log_p0)))
+    # All from differences of log p: large x that differ little would leave nothing of a difference of log sum exp x.
+    weight = (p + p0) / 2
+    d_norm = torch.where(weight > 0, weight * (dx - d_log_p), 0).sum(dim=dim, keepdim=True)
+    e, e0 = p * d_norm.clamp(max=0).exp(), p0 * (-d_norm).clamp(max=0).exp()
+    return dim, _log_mean(e, e0, dx) / _flatness(d_norm), _log_mean(p, p0, d_log_p)
 
 
-def _mean(a: Tensor, b: Tensor, log_difference: Tensor, pair: Pair) -> Tensor:
-    # The logarithmic mean, (a - b) / (log a - log b).
-    near = log_difference.abs() <= max(pair.eps, 4 * torch.finfo(a.dtype).eps)
-    return torch.where(near, (a + b) / 2, (a - b) / torch.where(near, 1, log_difference))
+def _log_mean(a: Tensor, b: Tensor, log_ratio: Tensor) -> Tensor:
+    # The logarithmic mean, (a - b) / (log a - log b), without a difference of what is almost equal.
+    return torch.maximum(a, b) * _flatness(log_ratio)
+
+
+def _flatness(log_ratio: Tensor) -> Tensor:
+    size = log_ratio.abs()
+    return torch.where(size > 0, -torch.expm1(-size) / torch.where(size > 0, size, 1), 1)
 
 
 def _both(pair: Pair, position: int) -> tuple[Tensor, Tensor]:

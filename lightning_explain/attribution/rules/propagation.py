@@ -9,15 +9,18 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from lightning_explain.attribution.rules.affine import CONVOLUTIONS, TRANSPOSED, Affine, affine
+from lightning_explain.attribution.folding import scale_and_shift
+from lightning_explain.attribution.rules.affine import CONVOLUTIONS, TRANSPOSED, Affine, affine, channelwise
 from lightning_explain.attribution.rules.composites import Composite
+from lightning_explain.attribution.rules.flows import activation as activation
+from lightning_explain.attribution.rules.flows import constant, halves, softmax, to_first
 from lightning_explain.attribution.rules.mode import OperatorMode
-from lightning_explain.attribution.rules.modules import Running, matches
+from lightning_explain.attribution.rules.modules import Meant, Running, named_for
 from lightning_explain.attribution.rules.operator import Call
-from lightning_explain.attribution.rules.pullback import pulled, scaled
-from lightning_explain.attribution.rules.relevance import Epsilon, Rule, away_from_zero, is_variable
+from lightning_explain.attribution.rules.pullback import pulled
+from lightning_explain.attribution.rules.relevance import Epsilon, Rule, is_variable
 from lightning_explain.attribution.rules.sums import addmm
 
 Step: TypeAlias = Callable[["Relevance", Call], Any]
@@ -42,7 +45,7 @@ class Relevance(OperatorMode[Step]):
 
     Args:
         composite: Chooses the rules of affine operators.
-        layers: Rules for modules by pattern of name or by type, before the composite.
+        layers: Rules for modules by pattern of name, by type or by themselves, before the composite.
         stack: The modules that are running.
         through_softmax: Whether relevance goes through softmax, or what it weights keeps all.
     """
@@ -50,7 +53,7 @@ class Relevance(OperatorMode[Step]):
     def __init__(
         self,
         composite: Composite,
-        layers: tuple[tuple[str | type[nn.Module], Rule], ...],
+        layers: tuple[tuple[Meant, Rule], ...],
         stack: Running,
         *,
         through_softmax: bool = True,
@@ -83,6 +86,11 @@ class Relevance(OperatorMode[Step]):
         self._layer_runs += call.name in LAYERS
         return super().concerns(call)
 
+    @property
+    def named(self) -> Rule | None:
+        """The rule that is named for the module that is running."""
+        return named_for(self.layers, *self.stack[-1]) if self.stack else None
+
     def choose(self, op: Affine) -> Rule:
         """The rule of an affine operator: by its module, or by the composite.
 
@@ -92,16 +100,14 @@ class Relevance(OperatorMode[Step]):
         Raises:
             ValueError: If a rule for the variable itself was named for a layer behind it.
         """
-        at_variable = is_variable(op.x)
-        for wanted, rule in self.layers:
-            if any(matches(wanted, name, module) for name, module in self.stack[-1:]):
-                if rule.at_variable_only and not at_variable:
-                    raise ValueError(
-                        f"The rule {type(rule).__name__} is for a layer that reads the variable itself, and the"
-                        f" input of {self.stack[-1][0]!r} has been computed from it. Use Epsilon, Gamma, ZPlus or"
-                        " AlphaBeta there."
-                    )
-                return rule
+        at_variable, rule = is_variable(op.x), self.named
+        if rule is not None:
+            if rule.at_variable_only and not at_variable:
+                raise ValueError(
+                    f"The rule {type(rule).__name__} is for a layer that reads the variable itself, and the input of"
+                    f" {self.stack[-1][0]!r} has been computed from it. Use Epsilon, Gamma, ZPlus or AlphaBeta there."
+                )
+            return rule
         first = op.name in LAYERS and self._layer_runs == 1
         if first and not at_variable and self.composite.first is not None:
             self._warn_of_first(self.composite.first)
@@ -197,76 +203,24 @@ def sum_and_product(mode: Relevance, call: Call) -> Any:  # noqa: ANN401
         return addmm(*call.args, **call.kwargs)
 
 
-def halves(_: Relevance, call: Call) -> Any:  # noqa: ANN401
-    """A product: half of the relevance to each factor that depends on the variable.
-
-    Returns:
-        The product.
-    """
-    if len(call.positions) == 1:
-        return call.run()
-    parts = [scaled(factor, 1 / len(call.positions)) for factor in call.active]
-    return call.replaced(call.positions, parts).run()
-
-
-def to_first(_: Relevance, call: Call) -> Any:  # noqa: ANN401
-    """A quotient: all relevance to the numerator.
-
-    Returns:
-        The quotient.
-    """
-    if len(call.positions) == 1:
-        return call.run()
-    return call.replaced(call.positions[1:], [factor.detach() for factor in call.active[1:]]).run()
-
-
-def constant(_: Relevance, call: Call) -> Any:  # noqa: ANN401
-    """What only normalises: no relevance goes through it.
-
-    Returns:
-        The value, without a graph.
-    """
-    return call.replaced(call.positions, [tensor.detach() for tensor in call.active]).run()
-
-
-def softmax(mode: Relevance, call: Call) -> Any:  # noqa: ANN401
-    """Its Taylor expansion, which in a modified gradient is the gradient; or weights taken for constant.
-
-    Returns:
-        The weights.
-    """
-    return call.run() if mode.through_softmax else constant(mode, call)
-
-
-def activation(_: Relevance, call: Call) -> Any:  # noqa: ANN401
-    """Relevance goes through an activation as it is.
-
-    Returns:
-        The activation.
-    """
-    if len(call.positions) != 1:
-        return call.run()
-    (x,) = call.active
-    with torch.no_grad():
-        value = call.run()
-        ratio = value / away_from_zero(x)
-    return pulled(value, lambda gradient: (gradient * ratio,), x)
-
-
 def batch_norm(mode: Relevance, call: Call) -> Any:  # noqa: ANN401
     """With fixed statistics: one operator with the affine one in front of it, whose rule it follows.
+
+    Where a rule is named for it, it is an operator of its own.
 
     Returns:
         Its output.
     """
-    record = mode.recorded(call.args[0])
     mean, variance = call.argument(1, "running_mean"), call.argument(2, "running_var")
-    if record is None or mean is None or call.argument(5, "training", default=False):
+    if mean is None or call.argument(5, "training", default=False):
         return call.run()
     weight, bias = call.argument(3, "weight"), call.argument(4, "bias")
-    scale = torch.rsqrt(variance + call.argument(7, "eps", default=1e-5)) * (1 if weight is None else weight)
-    merged = record.op.followed_by(scale, -mean * scale if bias is None else bias - mean * scale)
-    if merged is None:
+    scale, shift = scale_and_shift(mean, variance, weight, bias, call.argument(7, "eps", default=1e-5))
+    if (rule := mode.named) is not None:
+        return mode.distributed(channelwise(call.args[0], scale, shift), rule, call.run())
+    record = mode.recorded(call.args[0])
+    merged = None if record is None else record.op.followed_by(scale, shift)
+    if record is None or merged is None:
         return call.run()
     raw = call.args[0] if record.raw is None else record.raw
     out = Call(call.name, call.function, (raw, *call.args[1:]), call.kwargs).run()

@@ -11,20 +11,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lightning_explain.attribution.engine import convergence_delta
+from lightning_explain.attribution.convergence import convergence_delta
 from lightning_explain.captum.arguments import Baselines, Tensors, as_arguments, as_baselines, as_inputs
-from lightning_explain.captum.asking import Ask, answer
+from lightning_explain.captum.asking import Ask, answer, answers
 from lightning_explain.captum.attr.documentation import documented
 from lightning_explain.captum.calling import called
 from lightning_explain.captum.errors import ArgumentError
 from lightning_explain.captum.selecting import Target, selected
 
 
-def answered(asks: Callable[..., Ask]) -> Callable[..., Any]:
+def answered(asks: Callable[..., Ask | list[Ask]]) -> Callable[..., Any]:
     """Make a method ``attribute`` of one that says what is asked.
 
     Args:
-        asks: A method with Captum's parameters, which returns the question.
+        asks: A method with Captum's parameters, which returns the question, or several.
 
     Returns:
         A method with the same parameters, which returns attributions. ``.asks`` is the first, for those that ask
@@ -33,16 +33,27 @@ def answered(asks: Callable[..., Ask]) -> Callable[..., Any]:
 
     @wraps(asks)
     def attribute(self: Attribution, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
-        return answer(self.forward_func, asks(self, *args, **kwargs))
+        asked = asks(self, *args, **kwargs)
+        return answers(self.forward_func, asked) if isinstance(asked, list) else answer(self.forward_func, asked)
 
-    @wraps(asks)
+    outer = published(attribute)
+    outer.asks = asks  # type: ignore[attr-defined]
+    outer.__annotations__["return"] = Any
+    return outer
+
+
+def published(attribute: Callable[..., Any]) -> Callable[..., Any]:
+    """Make a method ``attribute`` public: with a docstring, and what Captum's own wrappers call.
+
+    Returns:
+        The method; ``.__wrapped__`` is what was given.
+    """
+
+    @wraps(attribute)
     def outer(self: Attribution, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
         return attribute(self, *args, **kwargs)
 
-    outer.asks = asks  # type: ignore[attr-defined]
-    outer.__doc__ = documented(asks)
-    outer.__annotations__["return"] = Any
-    outer.__wrapped__ = attribute
+    outer.__doc__ = documented(attribute)
     return outer
 
 
@@ -94,7 +105,7 @@ class Attribution:
         Returns:
             ``"Integrated Gradients"``, say.
         """
-        return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", cls.__name__)
+        return re.sub(r"(?<!^)(?=[A-Z])", " ", cls.__name__)
 
 
 class GradientAttribution(Attribution):

@@ -39,6 +39,18 @@ class Saliency(GradientAttribution):
         )
 
 
+class InputXGradient(GradientAttribution):
+    """The gradient times the inputs; see :class:`lightning_explain.attribution.methods.InputXGradient`."""
+
+    @property
+    def multiplies_by_inputs(self) -> bool:
+        return True
+
+    @answered
+    def attribute(self, inputs: Tensors, target: Target = None, additional_forward_args: object = None) -> Ask:
+        return Ask(methods.InputXGradient(), inputs, target=target, additional_forward_args=additional_forward_args)
+
+
 class IntegratedGradients(GradientAttribution):
     """The gradient integrated along the line from the baseline.
 

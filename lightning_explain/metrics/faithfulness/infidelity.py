@@ -9,6 +9,7 @@ from torch import Tensor
 
 from lightning_explain.attribution.settings import require_kind
 from lightning_explain.attribution.target import Readout
+from lightning_explain.inputs import Point
 from lightning_explain.metrics.evaluation import Evaluation
 from lightning_explain.metrics.metric import METRICS, AttributionMetric
 from lightning_explain.metrics.perturbation import Subsets
@@ -46,10 +47,74 @@ def infidelity(foretold: Tensor, drops: Tensor, *, normalize: bool = True) -> Te
     foretold, drops = accurate(foretold), accurate(drops)
     if not normalize:
         return (foretold - drops).square().mean(dim=1)
-    power = foretold.square().sum(dim=1, keepdim=True)
-    beta = ((foretold * drops).sum(dim=1, keepdim=True) / power.clamp(min=torch.finfo(power.dtype).tiny)).clamp(min=0)
     total = drops.square().mean(dim=1)
-    return torch.where(total > 0, (beta * foretold - drops).square().mean(dim=1) / total, torch.nan)
+    error = (best_scale(foretold, drops).clamp(min=0) * foretold - drops).square().mean(dim=1)
+    return torch.where(total > 0, error / total, torch.nan)
+
+
+def best_scale(foretold: Tensor, drops: Tensor) -> Tensor:
+    r"""The number that what is foretold is best multiplied with, :math:`\beta`, of either sign.
+
+    .. math:: \beta = \mathrm{E}_I[I^\top \phi \, (S(x) - S(x - I))] / \mathrm{E}_I[(I^\top \phi)^2]
+
+    Args:
+        foretold: :math:`I^\top \phi` for each removal, (n, removals).
+        drops: :math:`S(x) - S(x - I)` for each removal, (n, removals).
+
+    Returns:
+        Scales (n, 1), float64; 0 where nothing is foretold.
+
+    Raises:
+        ValueError: If the shapes do not fit.
+
+    Example:
+        >>> drops = torch.tensor([[1.0, 2.0], [1.0, 2.0]])
+        >>> best_scale(torch.tensor([[-0.5, -1.0], [0.0, 0.0]]), drops)
+        tensor([[-2.],
+                [ 0.]], dtype=torch.float64)
+    """
+    require_alike("(n, removals)", foretold=foretold, drops=drops)
+    foretold, drops = accurate(foretold), accurate(drops)
+    power = foretold.square().sum(dim=1, keepdim=True)
+    return (foretold * drops).sum(dim=1, keepdim=True) / power.clamp(min=torch.finfo(power.dtype).tiny)
+
+
+def foretelling(attributions: Point, perturbations: Point) -> Tensor:
+    r"""What attributions foretell about perturbations, :math:`I^\top \phi`.
+
+    Args:
+        attributions: Tensors (m, ...).
+        perturbations: Tensors that broadcast to them.
+
+    Returns:
+        Numbers (m,), float64.
+    """
+    products = (accurate(phi) * accurate(change) for phi, change in zip(attributions, perturbations, strict=True))
+    return torch.stack([product.reshape(len(product), -1).sum(dim=1) for product in products]).sum(dim=0)
+
+
+def perturbation(x: Tensor, perturbed: Tensor, baseline: Tensor | float = 0.0, *, relative: bool = True) -> Tensor:
+    r"""How far an input was moved, :math:`I`.
+
+    Args:
+        x: An input (n, ...).
+        perturbed: What became of it, of the same shape.
+        baseline: Its baseline, which broadcasts to it.
+        relative: In units of the way to the baseline, :math:`(x - x') / (x - x^0)`, for attributions that the input is
+            a factor of; an element that is its baseline is measured absolutely. False: :math:`x - x'`.
+
+    Returns:
+        A tensor like ``x``.
+
+    Example:
+        >>> perturbation(torch.tensor([[4.0, 0.0]]), torch.tensor([[3.0, -2.0]]))
+        tensor([[0.2500, 2.0000]])
+    """
+    moved = x - perturbed
+    if not relative:
+        return moved
+    way = x - baseline
+    return moved / way.masked_fill(way == 0, 1)
 
 
 @METRICS.register("infidelity")

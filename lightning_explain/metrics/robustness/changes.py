@@ -10,14 +10,18 @@ from lightning_explain.metrics.shapes import require_points
 from lightning_explain.precision import accurate
 
 
-def norm(point: Point) -> Tensor:
-    """The Euclidean norm over all elements of all tensors.
+def norm(point: Point, order: float = 2.0) -> Tensor:
+    """The norm over all elements of all tensors.
+
+    Args:
+        point: Tensors (n, ...).
+        order: Which: 2 is the Euclidean norm, infinity the largest absolute value.
 
     Returns:
         Norms (n,), float64.
     """
-    flat = (accurate(leaf).reshape(leaf.shape[0], -1) for leaf in point)
-    return torch.stack([leaf.square().sum(dim=1) for leaf in flat]).sum(dim=0).sqrt()
+    flat = [accurate(leaf).reshape(leaf.shape[0], -1) for leaf in point]
+    return torch.linalg.vector_norm(torch.cat(flat, dim=1), order, dim=1)  # type: ignore[no-any-return]
 
 
 def absolute_sum(point: Point) -> Tensor:
@@ -42,11 +46,17 @@ def difference(changed: Point, original: Point) -> Point:
     return tuple(a - b for a, b in zip(changed, original, strict=True))
 
 
-def relative_change(changed: Point, original: Point) -> Tensor:
+def relative_change(changed: Point, original: Point, order: float = 2.0, *, of_nothing: float = torch.nan) -> Tensor:
     r"""How far attributions moved, relative to their size: :math:`\|\phi' - \phi\|_F / \|\phi\|_F`.
 
+    Args:
+        changed: Tensors (n, ...).
+        original: Tensors of the same shapes.
+        order: Which norm; see :func:`norm`.
+        of_nothing: What counts as the size of an original that is all zero: NaN, for nothing is relative to it.
+
     Returns:
-        Changes (n,) >= 0, float64; NaN where the original is all zero.
+        Changes (n,) >= 0, float64.
 
     Raises:
         ValueError: If the shapes do not fit.
@@ -55,9 +65,9 @@ def relative_change(changed: Point, original: Point) -> Tensor:
         >>> relative_change((torch.tensor([[3.0, 4.0]]),), (torch.tensor([[0.0, 4.0]]),))
         tensor([0.7500], dtype=torch.float64)
     """
-    moved = norm(difference(changed, original))
-    size = norm(original)
-    return torch.where(size > 0, moved / size, torch.nan)
+    moved = norm(difference(changed, original), order)
+    size = norm(original, order)
+    return moved / size.masked_fill(size == 0, of_nothing)
 
 
 def elementwise_change(changed: Point, original: Point, eps_min: float) -> Tensor:

@@ -278,3 +278,36 @@ def test_rows_and_memory_are_those_of_a_chunk() -> None:
     explain(net, pictures(), DeepLiftShap(pictures(6, seed=9)), target=1, max_rows=5)
     assert max(count for count, _ in rows) <= 6  # the baselines themselves are chunked too
     assert sum(count for count, backward in rows if backward) == 4 * 6
+
+
+@pytest.mark.parametrize("place", [Input(), Layer("body.2")])
+def test_a_contribution_of_ones_own(place: Place) -> None:
+    net, x = model(CNN), torch.randn(3, 2, 4, 4, dtype=torch.float64)
+    known = torch.randn(4, 2, 4, 4, dtype=torch.float64)
+    plain = DeepLift(multiply_by_inputs=False)
+    expected, z = 0, explain(net, x, "activation", place).values
+    for k in range(4):
+        base = known[k : k + 1]
+        multipliers = explain(net, x, plain, place, 1, baseline=base).values
+        z0 = explain(net, base, "activation", place).values
+        method = DeepLift(contribution=lambda m, z, z0: (m[0] ** 2 * z[0] - z0[0],))
+        found = explain(net, x, method, place, 1, baseline=base)
+        torch.testing.assert_close(found.values, multipliers**2 * z - z0)
+        assert found.delta is None
+        expected = expected + (multipliers**2 * z - z0) / 4
+    many = DeepLiftShap(known, contribution=lambda m, z, z0: m[0] ** 2 * z[0] - z0[0])
+    torch.testing.assert_close(explain(net, x, many, place, 1, max_rows=5).values, expected)
+
+
+def test_a_contribution_may_be_less_than_its_tensor() -> None:
+    net, x = model(CNN), torch.randn(3, 2, 4, 4, dtype=torch.float64)
+    channels = DeepLift(contribution=lambda m, z, z0: ((m[0] * (z[0] - z0[0])).sum(dim=(2, 3)),))
+    found = explain(net, x, channels, target=1).values
+    torch.testing.assert_close(found, explain(net, x, DeepLift(), target=1).values.sum(dim=(2, 3)))
+
+
+def test_a_contribution_that_does_not_fit_is_refused() -> None:
+    net, x = model(CNN), torch.randn(3, 2, 4, 4, dtype=torch.float64)
+    for wrong in (lambda m, z, z0: (m[0], m[0]), lambda m, z, z0: (m[0].sum(),), lambda m, z, z0: m[0][:1]):
+        with pytest.raises(ValueError, match=r"expected a tensor for each of 1 tensor\(s\)"):
+            explain(net, x, DeepLift(contribution=wrong), target=1)

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from cases import BY_NAME, MLP
 from torch import Tensor, nn
 
-from lightning_explain import GradCAM, Input, Layer, Neuron, explain
+from lightning_explain import GradCAM, Input, Layer, Neuron, Saliency, explain
 from lightning_explain.attribution.methods import GuidedGradCAM
 
 
@@ -82,3 +82,46 @@ def test_where_it_is_not_defined(world: tuple[Net, Tensor]) -> None:
         explain(net, x, "guided_grad_cam", Layer("head", "input"), target=1)
     with pytest.raises(ValueError, match="the model runs no convolution"):
         explain(MLP().double(), torch.randn(2, 5).double(), "guided_grad_cam", Input(), target=1)
+
+
+@pytest.mark.parametrize("mode", ["nearest", "bilinear", "bicubic", "area"])
+@pytest.mark.parametrize("side", ["output", "input"])
+def test_other_interpolations_and_the_other_side(world: tuple[Net, Tensor], mode: str, side: str) -> None:
+    net, x = world
+    layer = Layer("conv2", side)
+    activation = explain(net, x, "activation", layer).values
+    found = explain(net, x, GuidedGradCAM("conv2", side, mode), target=1).values
+    signed = explain(net, x, Saliency(absolute=False), layer, target=1).values
+    cam = (signed.mean(dim=(2, 3), keepdim=True) * activation).sum(dim=1, keepdim=True).relu()
+    guided = explain(net, x, "guided_backprop", target=1).values
+    torch.testing.assert_close(found, guided * F.interpolate(cam, size=(8, 8), mode=mode))
+    assert found.abs().max() > 0
+
+
+def test_nothing_where_a_map_has_no_room(world: tuple[Net, Tensor]) -> None:
+    net, x = world
+    for layer, mode in (("head", "linear"), ("conv2", "trilinear"), ("conv2", "no such")):
+        found = explain(net, x, GuidedGradCAM(layer, mode=mode, strict=False), target=1).values
+        assert found.shape == x.shape
+        assert found.eq(0).all()
+    with pytest.raises(ValueError, match=r"interpolated by 'trilinear', and the tensors to explain have \[4\]"):
+        explain(net, x, GuidedGradCAM("conv2", mode="trilinear"), target=1)
+    with pytest.raises(ValueError, match=r"No interpolation 'liner'\. Did you mean 'linear'\?"):
+        GuidedGradCAM("conv2", mode="liner")
+
+
+def test_the_layer_holds_one_tensor() -> None:
+    class Two(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.split = Split()
+
+        def forward(self, x: Tensor) -> Tensor:
+            return sum(part.flatten(1).sum(dim=1) for part in self.split(x))
+
+    class Split(nn.Module):
+        def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+            return x * 2, x**2
+
+    with pytest.raises(ValueError, match="a layer that holds one tensor; 'split' holds 2"):
+        explain(Two(), torch.randn(2, 1, 4, 4), GuidedGradCAM("split"), target="output")

@@ -1,4 +1,5 @@
 import pickle
+from dataclasses import replace
 
 import pytest
 import torch
@@ -16,6 +17,7 @@ from lightning_explain import (
     GradCAM,
     InputXGradient,
     IntegratedGradients,
+    Layer,
     Neuron,
     Saliency,
     SmoothGrad,
@@ -23,8 +25,12 @@ from lightning_explain import (
     VarGrad,
     explain,
 )
+from lightning_explain.attribution.background import in_turn
+from lightning_explain.attribution.engine import pose
+from lightning_explain.attribution.guard import borrowed
 from lightning_explain.attribution.methods import noise_tunnel
-from lightning_explain.attribution.methods.noise_tunnel import gaussian
+from lightning_explain.attribution.noise import gaussian
+from lightning_explain.randomness import stream
 
 COPIES = 5
 TUNNELS = {"smoothgrad": SmoothGrad, "smoothgrad_sq": SmoothGradSquared, "vargrad": VarGrad}
@@ -33,7 +39,7 @@ TUNNELS = {"smoothgrad": SmoothGrad, "smoothgrad_sq": SmoothGradSquared, "vargra
 @pytest.fixture
 def noise(monkeypatch: pytest.MonkeyPatch) -> Tensor:
     drawn = 0.4 * torch.randn(COPIES, *samples().shape, dtype=torch.float64)
-    monkeypatch.setattr(noise_tunnel, "gaussian", lambda *_: lambda copy: (drawn[copy],))
+    monkeypatch.setattr(noise_tunnel, "gaussian_for", lambda *_: lambda copy: (drawn[copy],))
     return drawn
 
 
@@ -207,3 +213,34 @@ def test_features_keep_their_coefficients() -> None:
     torch.testing.assert_close(found.coefficients, found.values[:, 0, 0, [0, 2]])
     squares = explain(model, x, SmoothGradSquared(FeatureAblation(), 3, 0.2), target=TARGETS, feature_mask=mask)
     assert squares.coefficients is None
+
+
+def test_a_baseline_is_drawn_for_each_copy(noise: Tensor) -> None:
+    model, x = net(), samples()
+    known = torch.randn(2, *x.shape[1:], dtype=torch.float64)
+    for inner in (InputXGradient(), IntegratedGradients(3)):
+        tunnel = SmoothGrad(inner, COPIES, baselines=known)
+        found = explain(model, x, tunnel, target=TARGETS, max_rows=4).values
+        drawn = in_turn(2, COPIES, stream("noise tunnel baselines", 0))
+        expected = sum(
+            explain(model, x + noise[copy], inner, target=TARGETS, baseline=known[drawn[copy]][None]).values
+            for copy in range(COPIES)
+        )
+        torch.testing.assert_close(found, expected / COPIES, rtol=0, atol=1e-12)
+    own = explain(model, x, SmoothGrad(IntegratedGradients(3), COPIES), target=TARGETS).values
+    assert (own - found).abs().max() > 1e-3
+
+
+def test_the_baseline_at_a_layer_is_looked_up_once() -> None:
+    model, x = net(), samples()
+    seen: list[int] = []
+    model.conv1.register_forward_hook(lambda _m, _args, out: seen.append(len(out)))
+    with borrowed(model):
+        posed = replace(pose(model, x, 1), place=Layer("conv2"))
+        SmoothGrad(IntegratedGradients(2), 4)(posed)
+        first = sum(seen)
+        seen.clear()
+        again = replace(posed)
+        again.remember(z0=tuple(torch.zeros_like(leaf) for leaf in posed.z))
+        SmoothGrad(IntegratedGradients(2), 4)(again)
+    assert first - sum(seen) == 4 * 3

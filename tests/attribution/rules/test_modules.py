@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from lightning_explain import explain
 from lightning_explain.attribution.rules.modules import running
 
 
@@ -50,3 +51,13 @@ def test_hooks_go_when_the_block_fails() -> None:
     with pytest.raises(KeyError, match="midway"), running(model):
         model.inner(torch.full((2,), 999.0))
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")
+@pytest.mark.parametrize("method", ["deep_lift", "deep_lift_shap", "lrp", "guided_backprop", "deconvolution"])
+def test_operators_of_torchscript_are_out_of_sight(method: str) -> None:
+    inner = nn.Sequential(nn.Linear(4, 5), nn.ReLU())
+    traced = nn.Sequential(torch.jit.trace(inner, torch.randn(2, 4)), nn.Linear(5, 2))
+    with pytest.raises(ValueError, match="TorchScript runs those of Sequential out of sight"):
+        explain(traced, torch.randn(3, 4), method, target=1)
+    assert explain(traced, torch.randn(3, 4), "saliency", target=1).values.abs().max() > 0

@@ -173,3 +173,15 @@ def test_softmax_against_its_definition() -> None:
     found = multiplied(lambda x: x.softmax(dim=1).log(), x, x0)[0]
     expected = multiplied(lambda x: x - x.exp().sum(dim=1, keepdim=True).log(), x, x0)[0]
     torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("function", ["softmax", "log_softmax", "logsumexp"])
+def test_large_logits_that_rise_alike_leave_precise_multipliers(function: str) -> None:
+    # In float32, ulp(5e4) is 0.004: what is lost in a difference of log sum exp x must not come back as a share.
+    x0 = torch.randn(3, 6, dtype=torch.float64)
+    x = (x0 + 5e4 + torch.randn(3, 6)).float()
+    x0 = x0.float()
+    apply = getattr(torch, function)
+    found = multiplied(lambda v: apply(v, 1), x, x0)[0]
+    expected = multiplied(lambda v: apply(v, 1), x.double(), x0.double())[0]
+    torch.testing.assert_close(found.double(), expected, rtol=2e-5, atol=2e-6)

@@ -4,7 +4,7 @@ import torch
 from lightning_explain import IntegratedGradients, Layer, Occlusion, Saliency, SmoothGrad
 from lightning_explain.attribution.regions import Grid
 from lightning_explain.metrics import Infidelity
-from lightning_explain.metrics.faithfulness.infidelity import infidelity
+from lightning_explain.metrics.faithfulness.infidelity import best_scale, foretelling, infidelity, perturbation
 from lightning_explain.metrics.perturbation import Subsets
 from metrics.evaluations import TARGET, Linear, Pair, Picture, evaluation_of, masks_of, pictures, rows, with_scores
 from metrics.oracles import quantus_scores
@@ -219,3 +219,33 @@ def test_quantus_cannot_take_patches_that_do_not_divide_the_side(quantus):
     metric = quantus.Infidelity(perturb_patch_sizes=[4], n_perturb_samples=1, disable_warnings=True)
     with pytest.raises((ValueError, IndexError), match=r"cannot reshape|out of bounds"):
         quantus_scores(metric, model, x, TARGET, x)
+
+
+def test_the_best_scale_is_looked_for():
+    generator = torch.Generator().manual_seed(0)
+    foretold, drops = (torch.randn(3, 8, generator=generator, dtype=torch.float64) for _ in range(2))
+    foretold[2] = 0
+    best = best_scale(foretold, drops)
+    error = infidelity(best * foretold, drops, normalize=False)
+    for beta in torch.linspace(-3, 3, 601, dtype=torch.float64):
+        assert bool((infidelity(beta * foretold, drops, normalize=False) >= error - 1e-12).all())
+    torch.testing.assert_close(best_scale(-2 * foretold, drops), -best / 2)
+    assert float(best[2]) == 0
+    with pytest.raises(ValueError, match="foretold and drops must have the same shape"):
+        best_scale(foretold, drops[:2])
+
+
+def test_what_is_foretold_is_added_up_over_all_inputs():
+    maps = torch.arange(6.0).view(2, 3), torch.ones(2, 2, 2)
+    changes = torch.tensor([[1.0, 0.0, -1.0]]), torch.arange(8.0).view(2, 2, 2)
+    by_hand = [0 * 1 + 1 * 0 - 2 + 0 + 1 + 2 + 3, 3 - 5 + 4 + 5 + 6 + 7]
+    assert foretelling(maps, changes).tolist() == by_hand
+    with pytest.raises(ValueError, match="shorter"):
+        foretelling(maps, changes[:1])
+
+
+def test_perturbations_are_shares_of_the_way_to_the_baseline():
+    x, moved = torch.tensor([[4.0, 1.0, 2.0]]), torch.tensor([[3.0, 3.0, 2.0]])
+    assert perturbation(x, moved, 2.0).tolist() == [[0.5, 2.0, 0.0]]
+    assert perturbation(x, moved, torch.tensor([4.0, 2.0, 0.0])).tolist() == [[1.0, 2.0, 0.0]]  # no way: as it is
+    assert perturbation(x, moved, 2.0, relative=False).tolist() == [[1.0, -2.0, 0.0]]

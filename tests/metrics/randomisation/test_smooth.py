@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from lightning_explain import Input, Occlusion, ProbeSet, explain
-from lightning_explain.attribution.methods.noise_tunnel import gaussian
+from lightning_explain.attribution.noise import gaussian
 from lightning_explain.metrics import MPRTBottomUp, SmoothMPRT
 from lightning_explain.metrics.layers import parameter_layers
 from metrics.evaluations import TARGET, Picture, evaluation_of, pictures, rows, with_scores

@@ -6,7 +6,7 @@ from lightning_explain import GradCAM, Input, Layer, Neuron, Occlusion, ProbeSet
 from lightning_explain.attribution.budget import RowBudget
 from lightning_explain.inputs import leaves
 from lightning_explain.metrics import AverageSensitivity, InputInvariance, MaxSensitivity
-from lightning_explain.metrics.robustness.changes import relative_change
+from lightning_explain.metrics.robustness.changes import norm, relative_change
 from lightning_explain.metrics.robustness.noise import Noise, noisy_copies
 from metrics.evaluations import TARGET, Linear, Pair, Picture, evaluation_of, pictures, rows, with_scores
 
@@ -263,3 +263,22 @@ def test_captum_moves_the_global_generator():
     torch.set_rng_state(state)
     torch.rand(2, 3)
     assert not torch.equal(torch.rand(1), after)
+
+
+@pytest.mark.parametrize("order", [0.5, 1, 2.0, 3, torch.inf, -torch.inf])
+def test_norms_of_any_order_are_over_all_tensors(order):
+    point = torch.tensor([[1.0, -2.0], [0.5, 4.0]]), torch.tensor([[[3.0]], [[-7.0]]])
+    for row in range(2):
+        values = [abs(v) for leaf in point for v in leaf[row].flatten().tolist()]
+        if abs(order) == float("inf"):
+            expected = max(values) if order > 0 else min(values)
+        else:
+            expected = sum(v**order for v in values) ** (1 / order)
+        assert float(norm(point, order)[row]) == pytest.approx(expected)
+
+
+def test_a_dead_map_may_count_as_one_of_some_size():
+    dead, moved = (torch.zeros(2, 2),), (torch.tensor([[3.0, 4.0], [0.0, 1.0]]),)
+    assert relative_change(moved, dead, of_nothing=2.0).tolist() == [2.5, 0.5]
+    assert relative_change(moved, dead, torch.inf, of_nothing=1.0).tolist() == [4, 1]
+    assert relative_change(dead, moved, of_nothing=1.0).tolist() == [1, 1]

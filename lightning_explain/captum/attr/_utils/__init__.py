@@ -1,0 +1,1 @@
+"""Where Captum keeps what its users import by these paths."""

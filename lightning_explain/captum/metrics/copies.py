@@ -1,0 +1,143 @@
+"""How many perturbed copies of each sample are made at a time, and what they are given along."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+from torch import Tensor
+
+from lightning_explain.captum.arguments import Baselines
+from lightning_explain.captum.errors import ArgumentError, ArgumentTypeError
+from lightning_explain.captum.lending import as_point, interleaved
+from lightning_explain.inputs import Point
+
+
+def copies_at_a_time(samples: int, copies: int, most_rows: int | None) -> Iterator[int]:
+    """Split the copies of all samples into parts.
+
+    Args:
+        samples: The number of samples, each of which is in every part.
+        copies: The number of copies of each.
+        most_rows: How many rows a part may have; None: all copies make one part.
+
+    Yields:
+        How many copies of each sample a part has.
+
+    Raises:
+        ArgumentError: If there are no samples, or no copies.
+
+    Example:
+        >>> list(copies_at_a_time(4, 5, 8)), list(copies_at_a_time(4, 5, None))
+        ([2, 2, 1], [5])
+    """
+    if samples < 1 or copies < 1:
+        raise ArgumentError(f"Expected at least one sample and n_perturb_samples >= 1, got {samples} and {copies}.")
+    fitting = copies if most_rows is None else most_rows // samples
+    if not 1 <= fitting <= copies:
+        warnings.warn(
+            f"max_examples_per_batch should be from {samples}, one copy of each sample, to {samples * copies}, all of"
+            f" them; got {most_rows}.",
+            stacklevel=4,
+        )
+    step = min(max(fitting, 1), copies)
+    for start in range(0, copies, step):
+        yield min(step, copies - start)
+
+
+def given_baselines(baselines: Baselines, count: int) -> tuple[Tensor | float, ...]:
+    """Baselines as they were given, one for each input: perturbation functions are passed numbers as numbers.
+
+    Args:
+        baselines: Tensors or numbers; None: zeros.
+        count: The number of inputs.
+
+    Returns:
+        A tuple.
+
+    Raises:
+        ArgumentTypeError: If one is neither.
+    """
+    if baselines is None:
+        return (0,) * count
+    found = baselines if isinstance(baselines, tuple) else (baselines,)
+    for baseline in found:
+        if not isinstance(baseline, (Tensor, int, float)):
+            raise ArgumentTypeError(f"A baseline is a tensor or a number, got {type(baseline).__name__}.")
+    return found
+
+
+def beside(given: tuple[Any, ...], point: Point, copies: int) -> tuple[Any, ...]:
+    """Repeat what has a row for each sample, each row in its place.
+
+    Args:
+        given: Baselines or masks, one for each input.
+        point: The inputs (n, ...).
+        copies: The number of copies.
+
+    Returns:
+        The same, for the copies; what is for all samples is as it was.
+    """
+    pairs = zip(given, point, strict=True)
+    return tuple(interleaved((held,), copies)[0] if _one_each(held, leaf) else held for held, leaf in pairs)
+
+
+def as_pair(given: object) -> tuple[Point, Point]:
+    """Perturbations and perturbed inputs.
+
+    Args:
+        given: What a perturbation function gave.
+
+    Returns:
+        Both, as tuples of tensors.
+
+    Raises:
+        ArgumentTypeError: If it is no pair.
+    """
+    if not isinstance(given, tuple) or len(given) != 2:
+        said = f"a tuple of {len(given)}" if isinstance(given, tuple) else type(given).__name__
+        raise ArgumentTypeError(
+            f"perturb_func must give perturbations and perturbed inputs, a pair, got {said}; one that gives perturbed"
+            " inputs alone is decorated with @infidelity_perturb_func_decorator()."
+        )
+    return as_point(given[0], "perturbations"), as_point(given[1], "perturbed inputs")
+
+
+def require_alike(point: Point, attributions: Point) -> None:
+    """Refuse attributions that are not of the inputs' shapes.
+
+    Raises:
+        ArgumentError: If there are not as many, or two shapes differ.
+    """
+    shapes = [[tuple(leaf.shape) for leaf in tensors] for tensors in (point, attributions)]
+    if shapes[0] != shapes[1]:
+        raise ArgumentError(f"Inputs and attributions must have the same shapes, got {shapes[0]} and {shapes[1]}.")
+
+
+def for_each_row(given: Point, point: Point, what: str) -> Point:
+    """Refuse tensors that are not as many as the inputs, or not of their shape; one row may stand for all.
+
+    Args:
+        given: Tensors.
+        point: Inputs (m, ...).
+        what: What the tensors are.
+
+    Returns:
+        Tensors (m, ...) of the inputs' shapes.
+
+    Raises:
+        ArgumentError: If they do not fit.
+    """
+    fits = len(given) == len(point) and all(
+        leaf.ndim == like.ndim and leaf.shape[1:] == like.shape[1:] and len(leaf) in {1, len(like)}
+        for leaf, like in zip(given, point, strict=True)
+    )
+    if not fits:
+        shapes = [[tuple(leaf.shape) for leaf in tensors] for tensors in (given, point)]
+        raise ArgumentError(f"{what} must have the shapes of the repeated inputs, {shapes[1]}, got {shapes[0]}.")
+    return tuple(leaf.expand_as(like) for leaf, like in zip(given, point, strict=True))
+
+
+def _one_each(held: object, leaf: Tensor) -> bool:
+    return isinstance(held, Tensor) and held.ndim > 0 and len(held) == len(leaf) > 1
