@@ -14,11 +14,8 @@ INTERNAL = {
     ("LayerGradientXActivation", "multiply_gradient_acts"),
 }
 
-# (class, method) -> parameters that are other than Captum's.
-SIGNATURES = {}
-
-# Captum puts a space before every capital letter.
-DIFFERENT_NAME = {"LRP": "LRP", "LayerLRP": "Layer LRP"}
+# (class, method, parameter) -> a default that is other than Captum's: none, for a function of the same meaning.
+DEFAULTS = {("FeaturePermutation", "__init__", "perm_func"): None}
 
 
 def trapezoid(pair, theirs):
