@@ -1,5 +1,32 @@
 """Attribution: the names of ``captum.attr``."""
 
+from lightning_explain.captum.attr._models.base import InterpretableEmbeddingBase as InterpretableEmbeddingBase
+from lightning_explain.captum.attr._models.base import TokenReferenceBase as TokenReferenceBase
+from lightning_explain.captum.attr._models.base import (
+    configure_interpretable_embedding_layer as configure_interpretable_embedding_layer,
+)
+from lightning_explain.captum.attr._models.base import (
+    remove_interpretable_embedding_layer as remove_interpretable_embedding_layer,
+)
+from lightning_explain.captum.attr._utils import visualization as visualization
+from lightning_explain.captum.attr._utils.baselines import ProductBaselines as ProductBaselines
+from lightning_explain.captum.attr._utils.class_summarizer import ClassSummarizer as ClassSummarizer
+from lightning_explain.captum.attr._utils.interpretable_input import ImageMaskInput as ImageMaskInput
+from lightning_explain.captum.attr._utils.interpretable_input import InterpretableInput as InterpretableInput
+from lightning_explain.captum.attr._utils.interpretable_input import TextTemplateInput as TextTemplateInput
+from lightning_explain.captum.attr._utils.interpretable_input import TextTokenInput as TextTokenInput
+from lightning_explain.captum.attr._utils.stat import MSE as MSE
+from lightning_explain.captum.attr._utils.stat import CommonStats as CommonStats
+from lightning_explain.captum.attr._utils.stat import Count as Count
+from lightning_explain.captum.attr._utils.stat import Max as Max
+from lightning_explain.captum.attr._utils.stat import Mean as Mean
+from lightning_explain.captum.attr._utils.stat import Min as Min
+from lightning_explain.captum.attr._utils.stat import StatValue as StatValue
+from lightning_explain.captum.attr._utils.stat import StdDev as StdDev
+from lightning_explain.captum.attr._utils.stat import Sum as Sum
+from lightning_explain.captum.attr._utils.stat import Var as Var
+from lightning_explain.captum.attr._utils.summarizer import Summarizer as Summarizer
+from lightning_explain.captum.attr._utils.summarizer import SummarizerSingleTensor as SummarizerSingleTensor
 from lightning_explain.captum.attr.attribution import Attribution as Attribution
 from lightning_explain.captum.attr.attribution import GradientAttribution as GradientAttribution
 from lightning_explain.captum.attr.attribution import LayerAttribution as LayerAttribution
@@ -35,6 +62,12 @@ from lightning_explain.captum.attr.layers import LayerShapleyValueSampling as La
 from lightning_explain.captum.attr.lime import KernelShap as KernelShap
 from lightning_explain.captum.attr.lime import Lime as Lime
 from lightning_explain.captum.attr.lime_base import LimeBase as LimeBase
+from lightning_explain.captum.attr.llm import LLMAttribution as LLMAttribution
+from lightning_explain.captum.attr.llm import LLMAttributionResult as LLMAttributionResult
+from lightning_explain.captum.attr.llm import LLMGradientAttribution as LLMGradientAttribution
+from lightning_explain.captum.attr.llm import RemoteLLMAttribution as RemoteLLMAttribution
+from lightning_explain.captum.attr.llm import RemoteLLMProvider as RemoteLLMProvider
+from lightning_explain.captum.attr.llm import VLLMProvider as VLLMProvider
 from lightning_explain.captum.attr.lrp import LRP as LRP
 from lightning_explain.captum.attr.neurons import NeuronConductance as NeuronConductance
 from lightning_explain.captum.attr.neurons import NeuronDeconvolution as NeuronDeconvolution
