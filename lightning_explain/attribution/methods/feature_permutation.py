@@ -34,6 +34,7 @@ class FeaturePermutation(Method):
         ValueError: If ``n_permutations`` is less than 1.
     """
 
+    compares = True
     per_feature = True
 
     n_permutations: int = 1
