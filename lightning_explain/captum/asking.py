@@ -37,7 +37,7 @@ from lightning_explain.captum.calling import OnePerBatch, PerBatch, PerSample
 from lightning_explain.captum.errors import ArgumentError
 from lightning_explain.captum.host import Host
 from lightning_explain.captum.selecting import Target, common, own
-from lightning_explain.inputs import Point, leaves
+from lightning_explain.inputs import Point, leaves, pick
 
 ELEMENTS = Input(channel_dim=None)
 """The inputs, every element being a feature of its own."""
@@ -269,8 +269,14 @@ def _unread(ask: Ask, problem: Problem, shape: tuple[int, ...], *, per_batch: bo
     method = (ask.batched if per_batch and isinstance(ask.place, Neuron) else None) or ask.method
     point, deltas = method.with_deltas(ready) if ask.delta else (method(ready), None)
     if ask.whole:
-        ready.remember(outputs=ready.value)
+        ready.remember(outputs=ready.value.to(_dtype_explained(ready)))
     return Answer(ask, ready, [point], shape, per_batch=per_batch, deltas=deltas)
+
+
+def _dtype_explained(problem: Problem) -> torch.dtype:
+    first = torch.zeros(1, dtype=torch.long, device=problem.z[0].device)
+    with torch.no_grad():
+        return problem.score(pick(problem.z, first), first).dtype
 
 
 def _copies(problem: Problem) -> Point:
