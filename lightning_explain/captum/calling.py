@@ -160,7 +160,7 @@ def called(function: Function, inputs: Point, arguments: tuple[Any, ...] | list[
     """Call a forward function.
 
     Returns:
-        The tensor that holds its predictions; a Python number becomes a tensor.
+        The tensor that holds its predictions, where the inputs are; a Python number becomes a tensor.
 
     Raises:
         ArgumentTypeError: If it gives none.
@@ -188,13 +188,14 @@ def as_tensor(found: Any) -> Tensor:  # noqa: ANN401
         ArgumentTypeError: If there is none.
     """
     if isinstance(found, (int, float)):
-        return torch.tensor(found, dtype=torch.int64 if isinstance(found, int) else torch.float64)
+        found = torch.tensor(found, dtype=torch.int64 if isinstance(found, int) else torch.float64)
     if isinstance(found, Future):
         raise ArgumentTypeError("The forward function gives a Future: call attribute_future, where there is one.")
     try:
-        return prediction(found)
+        output = prediction(found)
     except TypeError as error:
         raise ArgumentTypeError(str(error)) from None
+    return output.to(next((given.device for given in inputs if isinstance(given, Tensor)), output.device))
 
 
 class Awaited:
