@@ -123,7 +123,7 @@ def attended(problem: Problem, rows: Tensor, *, sloped: bool) -> tuple[Point, Po
                 seen.found.clear()
                 return tensor
 
-            stack.enter_context(intercepted(problem.model, problem.place, forget))
+            stack.enter_context(intercepted(problem, problem.place, forget))
         with seen:
             score = problem.place.score(problem, z, rows)
         found = tuple(seen.found)

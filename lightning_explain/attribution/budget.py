@@ -10,6 +10,9 @@ from lightning_explain.attribution.memory import Footprint, available
 
 Body = Callable[[slice], None]
 
+Progress = Callable[[int, int], None]
+"""(rows done, rows in all) -> nothing: told of each piece of work, from (0, rows) on."""
+
 FIRST_ROWS = 2
 FIRST_CHUNK = 32
 LARGEST_CHUNK = 1024
@@ -45,6 +48,7 @@ class RowBudget:
     Args:
         max_rows: Rows in a chunk, at most; with it the chunks, and so the last bits of floating
             point sums, do not depend on how fast the machine is. At least 1.
+        progress: Told how far a piece of work is, at its beginning and after each chunk.
 
     Raises:
         ValueError: If ``max_rows`` is less than 1.
@@ -57,6 +61,7 @@ class RowBudget:
     """
 
     max_rows: int | None = None
+    progress: Progress | None = field(default=None, repr=False)
     _chunks: dict[str, _Chunk] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
@@ -75,14 +80,18 @@ class RowBudget:
         """
         chunk = self._chunks.get(kind)
         start = 0
+        self._tell(start, total)
         if chunk is None and total:
             start, chunk = self._begin(kind, min(total, FIRST_ROWS), body)
+            if start:
+                self._tell(start, total)
         while start < total and chunk is not None:
             rows = slice(start, min(start + chunk.rows, total))
             began = _now(chunk)
             if _fits(body, rows):
                 _learn(chunk, rows.stop - rows.start, _now(chunk) - began)
                 start = rows.stop
+                self._tell(start, total)
             else:
                 self._shrink(chunk, rows)
 
@@ -96,6 +105,10 @@ class RowBudget:
         step = max((chunk.rows for chunk in self._chunks.values()), default=first)
         for start in range(0, total, step):
             yield slice(start, min(start + step, total))
+
+    def _tell(self, done: int, total: int) -> None:
+        if self.progress is not None:
+            self.progress(done, total)
 
     def _begin(self, kind: str, rows: int, body: Body) -> tuple[int, _Chunk]:
         if self.max_rows is not None:

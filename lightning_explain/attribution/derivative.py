@@ -12,6 +12,9 @@ from lightning_explain.inputs import Point
 if TYPE_CHECKING:
     from lightning_explain.attribution.question import Question
 
+EXACT = (torch.float64, torch.int64, torch.int32)
+"""What float32 would cut off: it holds integers up to 2**24."""
+
 
 def derivative(problem: Question, score: Tensor, z: Point, *, again: bool = False) -> Point:
     """The gradient of scores with respect to the variable: a sample's score depends on its own row alone.
@@ -26,7 +29,7 @@ def derivative(problem: Question, score: Tensor, z: Point, *, again: bool = Fals
         Tensors like ``z``, at least in float32; zeros where the score does not depend on one of them.
 
     Raises:
-        ValueError: If it depends on none.
+        ValueError: If it depends on none, unless ``problem.zero_where_unused``.
     """
     gradients: tuple[Tensor | None, ...] = (None,) * len(z)
     if score.requires_grad:
@@ -34,7 +37,7 @@ def derivative(problem: Question, score: Tensor, z: Point, *, again: bool = Fals
         gradients = torch.autograd.grad(
             score.sum(), z, retain_graph=again or graph, create_graph=graph, allow_unused=True
         )
-    if all(gradient is None for gradient in gradients):
+    if all(gradient is None for gradient in gradients) and not problem.zero_where_unused:
         raise ValueError(
             f"The explained output does not depend differentiably on {', '.join(problem.place.names(problem))}: the"
             " model detaches it, rounds it, or runs under no_grad. Use a perturbation method such as occlusion, or"
@@ -50,6 +53,6 @@ def accumulator(tensor: Tensor) -> torch.dtype:
     """The type in which numbers like those of a tensor are added up.
 
     Returns:
-        float64 for float64, float32 for the others.
+        float64 for float64 and for integers, float32 for the others.
     """
-    return torch.float64 if tensor.dtype == torch.float64 else torch.float32
+    return torch.float64 if tensor.dtype in EXACT else torch.float32

@@ -67,7 +67,18 @@ class Explainer:
         Returns:
             The attributions.
         """
-        point = self.method(problem)
+        return self.described(problem, self.method(problem))
+
+    def described(self, problem: Problem, point: Point) -> Attribution:
+        """Say what is known of attributions that this explainer's method computed.
+
+        Args:
+            problem: The problem, at this place.
+            point: Tensors like ``problem.z``.
+
+        Returns:
+            The attributions.
+        """
         if not problem.create_graph:
             point = tuple(leaf.detach() for leaf in point)
         coefficients = problem.features.collect(point) if self.method.per_feature else None
@@ -258,7 +269,7 @@ def _upsampled(attribution: Attribution, problem: Problem) -> Attribution:
     inputs, coarse = place.variable(problem, problem.inputs), attribution.point[0]
     fitting = [i for i, leaf in enumerate(inputs) if leaf.ndim == coarse.ndim]
     on_a_line = coarse.ndim == problem.z[0].ndim and attribution.place.channel_dim not in {None, 1}  # tokens
-    if not fitting or on_a_line:
+    if not fitting or on_a_line or coarse.ndim < 3:
         return attribution
     point = tuple(torch.zeros_like(leaf[:, :1] if leaf.ndim > 2 else leaf) for leaf in inputs)
     chosen = fitting[0]

@@ -7,10 +7,11 @@ from contextlib import contextmanager
 from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+import torch
 from torch import Tensor, nn
 
-from lightning_explain.attribution.tree import map_tensors
-from lightning_explain.inputs import Inputs, Point, leaves
+from lightning_explain.attribution.tree import has_numbers, map_tensors
+from lightning_explain.inputs import Inputs, Point, leaves, take
 from lightning_explain.registry import unknown
 
 if TYPE_CHECKING:
@@ -19,6 +20,12 @@ if TYPE_CHECKING:
 
 Split: TypeAlias = Callable[[Tensor], tuple[Tensor, Tensor]]
 """A tensor -> what is kept of it, and what the model goes on with."""
+
+Change: TypeAlias = Callable[[Tensor], Tensor]
+
+
+class NotBatchFirst(ValueError):  # noqa: N818  (an error of the layout, which a caller may get around)
+    """What goes through a layer has no row for each sample."""
 
 
 def named_layers(model: nn.Module) -> dict[str, nn.Module]:
@@ -77,29 +84,40 @@ def capturing(problem: Question, layer: Layer, rows: int, split: Split) -> Itera
         The list that will hold what is kept; leave the block after the forward pass.
 
     Raises:
+        NotBatchFirst: If what goes through the layer has no row for each sample.
         ValueError: If the layer does not exist, was not reached or holds nothing to explain.
     """
     found: list[Tensor] = []
+    kept: list[list[Tensor]] = []  # of each run: only at the end it is known which is the last
 
     def capture(tensor: Tensor) -> Tensor:
         if tensor.ndim == 0 or tensor.shape[0] != rows:
-            raise ValueError(
+            raise NotBatchFirst(
                 f"The {layer.of} of layer {layer.name!r} has shape {tuple(tensor.shape)} for {rows} samples;"
                 " expected one row per sample, the batch dimension first."
             )
-        kept, passed = split(tensor)
-        found.append(kept)
+        here, passed = split(tensor)
+        kept[-1].append(here)
         return passed
 
-    with intercepted(problem.model, layer, capture):
+    def change(run: int) -> Change | None:
+        if layer.call >= 0 and run != layer.call:
+            return None
+        kept.append([])
+        return capture
+
+    with _watched(problem.model, layer, change) as runs:
         yield found
+    _require_reached(layer, runs[0])
+    problem.counted[layer.name] = runs[0]
+    found.extend(kept[layer.call if layer.call < 0 else 0])
     if not found:
-        raise ValueError(f"The {layer.of} of layer {layer.name!r} holds no floating point tensor to explain.")
+        raise ValueError(f"The {layer.of} of layer {layer.name!r} holds no tensor to explain.")
 
 
 @contextmanager
-def intercepted(model: nn.Module, layer: Layer, change: Callable[[Tensor], Tensor]) -> Iterator[None]:
-    """Pass the floating point tensors of ``layer``, at the run that it names, through ``change``.
+def intercepted(problem: Question, layer: Layer, change: Change) -> Iterator[None]:
+    """Pass the tensors of ``layer``, at the run that it names, through ``change``.
 
     Yields:
         None; leave the block after the forward pass.
@@ -107,28 +125,63 @@ def intercepted(model: nn.Module, layer: Layer, change: Callable[[Tensor], Tenso
     Raises:
         ValueError: If the layer does not exist, or was not reached.
     """
-    module = find_layer(model, layer.name)
-    runs = 0
+    meant = layer.call if layer.call >= 0 else _runs(problem, layer) + layer.call
+    with _watched(problem.model, layer, lambda run: change if run == meant else None) as runs:
+        yield
+    _require_reached(layer, runs[0])
 
-    def at_the_run(tree: Any) -> Any:  # noqa: ANN401
-        nonlocal runs
-        runs += 1
-        if runs != layer.call + 1:
+
+def as_it_came(problem: Question, layer: Layer, point: Point) -> Point:
+    """Put the batch where the layer has it.
+
+    Args:
+        problem: Whose model.
+        layer: Where.
+        point: Tensors like the layer's variable, (n, ...) each.
+
+    Returns:
+        Tensors that are laid out as what goes through the layer is.
+    """
+    dims = _batch_dims(find_layer(problem.model, layer.name), layer.of)
+    return tuple(leaf.movedim(0, dim) if 0 < dim < leaf.ndim else leaf for leaf, dim in zip(point, dims, strict=False))
+
+
+@contextmanager
+def _watched(model: nn.Module, layer: Layer, change: Callable[[int], Change | None]) -> Iterator[list[int]]:
+    # The list holds how often the layer has run.
+    module = find_layer(model, layer.name)
+    runs = [0]
+
+    def at_a_run(tree: Any) -> Any:  # noqa: ANN401
+        runs[0] += 1
+        changed = change(runs[0] - 1)
+        if changed is None:
             return None
-        dims = _batch_dims(module, layer.of)
-        return map_tensors(tree, lambda tensor: _batch_first(tensor, next(dims), change))
+        dims, every = _batch_dims(module, layer.of), not has_numbers(tree)
+        if layer.whole:
+            return map_tensors(tree, lambda tensor: changed(tensor[None])[0], every=every)
+        return map_tensors(tree, lambda tensor: _batch_first(tensor, next(dims), changed), every=every)
 
     if layer.of == "output":
-        handle = module.register_forward_hook(lambda _module, _args, result: at_the_run(result))
+        handle = module.register_forward_hook(lambda _module, _args, result: at_a_run(result))
     else:
         handle = module.register_forward_pre_hook(
-            lambda _module, args, kwargs: at_the_run((args, kwargs)), with_kwargs=True
+            lambda _module, args, kwargs: at_a_run((args, kwargs)), with_kwargs=True
         )
     try:
-        yield
+        yield runs
     finally:
         handle.remove()
-    _require_reached(layer, runs)
+
+
+def _runs(problem: Question, layer: Layer) -> int:
+    # How often the layer runs in a forward pass.
+    if layer.name not in problem.counted:
+        few = torch.arange(1 if layer.whole else 2, device=leaves(problem.inputs)[0].device) % problem.samples
+        with torch.no_grad(), _watched(problem.model, layer, lambda _: None) as runs:
+            problem.forward(problem.model, take(problem.inputs, few))
+        problem.counted[layer.name] = runs[0]
+    return problem.counted[layer.name]  # type: ignore[no-any-return]
 
 
 def _require_reached(layer: Layer, runs: int) -> None:
@@ -137,10 +190,10 @@ def _require_reached(layer: Layer, runs: int) -> None:
             f"The layer {layer.name!r} was never reached in the model's forward pass: it is unused for these"
             " inputs, or its weights are used without calling it (as in a fused attention)."
         )
-    if runs <= layer.call:
+    if not -runs <= layer.call < runs:
         raise ValueError(
             f"The layer {layer.name!r} ran {runs} time(s) in the model's forward pass; call={layer.call} asks for"
-            f" run number {layer.call + 1}, and counts from 0."
+            f" run number {layer.call + 1 if layer.call >= 0 else layer.call}, and counts from 0 (or -1, from the end)."
         )
 
 
@@ -160,7 +213,7 @@ def _is_batch_first(module: nn.Module) -> bool:
     return bool(getattr(module, "batch_first", True))
 
 
-def _batch_first(tensor: Tensor, batch_dim: int, change: Callable[[Tensor], Tensor]) -> Tensor:
+def _batch_first(tensor: Tensor, batch_dim: int, change: Change) -> Tensor:
     if batch_dim == 0 or tensor.ndim <= batch_dim:
         return change(tensor)
     return change(tensor.movedim(batch_dim, 0)).movedim(0, batch_dim)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from lightning_explain.attribution.interception import Split, capturing, intercepted
 from lightning_explain.attribution.model import output
-from lightning_explain.attribution.place import Input, Layer, explained, held
+from lightning_explain.attribution.place import Input, Layer, Neuron, Place, explained, held
 from lightning_explain.inputs import Inputs, Point, leaves, take
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Layers:
-    """Several layers at once, from one forward pass; each holds one floating point tensor, the batch first.
+    """Several layers at once, from one forward pass: the floating point tensors of each, layer by layer.
 
     Gradients are taken at all of them in one pass. Methods that choose points of their own (integrated gradients,
     occlusion) replace all of them together: that is meant for layers side by side, such as the embeddings of words and
@@ -48,10 +49,38 @@ class Layers:
         with torch.set_grad_enabled(problem.create_graph):
             with self._captured(problem, rows, _kept) as found:
                 problem.forward(problem.model, inputs)
-            return self._point(found)
+            return self._point(problem, found)
 
     def names(self, problem: Question) -> tuple[str, ...]:  # noqa: D102
-        return tuple(str(layer).removeprefix("@") for layer in self.layers)
+        names = []
+        for layer, count in zip(self.layers, self.counts(problem), strict=True):
+            name = str(layer).removeprefix("@")
+            names.extend([name] if count == 1 else [f"{name}[{i}]" for i in range(count)])
+        return tuple(names)
+
+    def counts(self, problem: Question) -> tuple[int, ...]:
+        """How many tensors of the variable belong to each layer.
+
+        Returns:
+            Their numbers, which add up to that of the tensors.
+        """
+        if self not in problem.counted:
+            first = torch.zeros(1, dtype=torch.long, device=leaves(problem.inputs)[0].device)
+            self.variable(problem, take(problem.inputs, first))
+        return problem.counted[self]  # type: ignore[no-any-return]
+
+    def split(self, problem: Question, point: Point) -> tuple[Point, ...]:
+        """Divide tensors among the layers.
+
+        Args:
+            problem: The problem.
+            point: A tensor for each of the variable's.
+
+        Returns:
+            The tensors of each layer.
+        """
+        given = iter(point)
+        return tuple(tuple(islice(given, count)) for count in self.counts(problem))
 
     def score(self, problem: Question, z: Point, rows: Tensor) -> Tensor:  # noqa: D102
         return explained(problem, self.outputs_beside(problem, z, rows), rows)
@@ -63,36 +92,43 @@ class Layers:
             Outputs (m, ...).
         """
         with ExitStack() as stack:
-            for layer, given in zip(self.layers, z, strict=True):
-                stack.enter_context(intercepted(problem.model, layer, _given(given)))
+            for layer, given in zip(self.layers, self.split(problem, z), strict=True):
+                stack.enter_context(intercepted(problem, layer, _each_of(given)))
             return output(problem.model, take(problem.inputs, beside), problem.forward, len(z[0]))
 
     def observe(self, problem: Question, x: Point, rows: Tensor) -> tuple[Point, Tensor]:  # noqa: D102
         with self._captured(problem, len(rows), held) as found:
             score = Input().score(problem, x, rows)
-        return self._point(found), score
+        return self._point(problem, found), score
 
     @contextmanager
     def _captured(self, problem: Question, rows: int, split: Split) -> Iterator[list[list[Tensor]]]:
         with ExitStack() as stack:
             yield [stack.enter_context(capturing(problem, layer, rows, split)) for layer in self.layers]
 
-    def _point(self, found: list[list[Tensor]]) -> Point:
-        for layer, tensors in zip(self.layers, found, strict=True):
-            if len(tensors) > 1:
-                raise ValueError(
-                    f"The {layer.of} of layer {layer.name!r} holds {len(tensors)} tensors; among several layers each"
-                    f" has one. Explain it by itself, Layer({layer.name!r})."
-                )
-        return tuple(tensors[0] for tensors in found)
+    def _point(self, problem: Question, found: list[list[Tensor]]) -> Point:
+        problem.counted[self] = tuple(map(len, found))
+        return tuple(chain(*found))
 
     def __str__(self) -> str:
         return "@" + "+".join(str(layer).removeprefix("@") for layer in self.layers)
+
+
+def as_a_whole(place: Place) -> Place:
+    """A place where a sample is a batch that is run by itself.
+
+    Returns:
+        The place, ``whole``; the inputs are the same.
+    """
+    if isinstance(place, Layers):
+        return Layers(replace(layer, whole=True) for layer in place.layers)
+    return replace(place, whole=True) if isinstance(place, (Layer, Neuron)) else place
 
 
 def _kept(tensor: Tensor) -> tuple[Tensor, Tensor]:
     return tensor.clone(), tensor
 
 
-def _given(tensor: Tensor) -> Callable[[Tensor], Tensor]:
-    return lambda _: tensor.clone()
+def _each_of(tensors: Point) -> Callable[[Tensor], Tensor]:
+    given = iter(tensors)
+    return lambda _: next(given).clone()

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from lightning_explain.attribution.problem import Points, Problem
 from lightning_explain.inputs import Point, column
+from lightning_explain.registry import unknown
 
 
 def on_the_line(problem: Problem, nodes: Tensor) -> Points:
@@ -83,6 +84,19 @@ def quadrature(kind: str, n: int) -> tuple[np.ndarray, np.ndarray]:
         ([0.25, 0.75], [0.5, 0.5])
     """
     return QUADRATURES[kind](n)
+
+
+def require_quadrature(kind: str, n: int) -> None:
+    """Check that there is a rule of that name, with so many points.
+
+    Raises:
+        ValueError: If there is none.
+    """
+    if kind not in QUADRATURES:
+        raise ValueError(unknown("quadrature", kind, QUADRATURES))
+    least = 2 if kind == "riemann_trapezoid" else 1
+    if n < least:
+        raise ValueError(f"n_steps must be at least {least} for {kind}, got {n}.")
 
 
 def _gauss_legendre(n: int) -> tuple[np.ndarray, np.ndarray]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -11,27 +12,42 @@ from torch import Tensor, nn
 
 from lightning_explain.attribution.derivative import accumulator
 from lightning_explain.attribution.model import output
+from lightning_explain.attribution.place import Input, Place
 from lightning_explain.attribution.problem import Points, Problem
 from lightning_explain.attribution.tail import shortened
-from lightning_explain.attribution.target import select
+from lightning_explain.attribution.target import select_each
 from lightning_explain.feature_mask import select as select_mask
-from lightning_explain.inputs import Inputs, leaves, pick, take
+from lightning_explain.inputs import Inputs, Point, leaves, pick, take
 
 
 @dataclass(frozen=True, eq=False)
 class Outputs(Problem):
     """A problem in which the samples stand once for each of several outputs: all of them for the first, and so on.
 
-    A method that asks for nothing but scores at points that all samples share (``Method.shares_points``) gets those
-    of every output from rows that are run once.
+    A method that asks for nothing but scores at points that do not depend on what is explained
+    (``Method.shares_points``) gets those of every output from rows that are run once. Points are asked for of the
+    samples of the first output alone.
 
     Args:
         single: The problem in which the samples stand once.
-        targets: What is explained of them, indices (n, k) for each output.
+        targets: What is explained of them, indices (T, n, k).
     """
 
     single: Problem = field(kw_only=True)
-    targets: Sequence[Tensor] = field(kw_only=True)
+    targets: Tensor = field(kw_only=True)
+
+    @property
+    def distinct(self) -> Problem:  # noqa: D102
+        return self.single
+
+    @cached_property
+    def outputs(self) -> Tensor:  # noqa: D102
+        return self.single.outputs.repeat(len(self.targets), *[1] * (self.single.outputs.ndim - 1))
+
+    @cached_property
+    def value(self) -> Tensor:  # noqa: D102
+        found = select_each(self.single.outputs, self.targets, self.readout)
+        return found.to(accumulator(found)).flatten()
 
     def values(self, copies: int, points: Points) -> Tensor:  # noqa: D102
         single, n = self.single, self.single.samples
@@ -43,8 +59,8 @@ class Outputs(Problem):
             rows = index % n
             with torch.no_grad():
                 given = self._given(place, points(rows, index // n), rows)
-                scores = [select(given, target.index_select(0, rows), single.readout) for target in self.targets]
-            parts.append(torch.stack([score.to(accumulator(score), copy=True) for score in scores]))
+                scores = select_each(given, self.targets.index_select(1, rows), self.readout)
+            parts.append(scores.to(accumulator(scores), copy=True))
 
         self.budget.run(copies * n, f"forward{single.place}", body)
         together = torch.cat(parts, dim=1).view(len(self.targets), copies, n)
@@ -57,9 +73,24 @@ class Outputs(Problem):
             A problem of ``len(rows)`` samples.
         """
         chosen = rows[rows < self.single.samples]
-        return of_each(self.single.select(chosen), [target.index_select(0, chosen) for target in self.targets])
+        return of_each(self.single.select(chosen), list(self.targets.index_select(1, chosen)))
 
-    def _given(self, place: Any, z: Any, rows: Tensor) -> Tensor:  # noqa: ANN401
+    def _changed(self, **changes: Any) -> Outputs:
+        return super()._changed(**changes, single=self.single.at(changes.get("place", self.single.place)))
+
+    def split(self, point: Point) -> list[Point]:
+        """Take apart what was computed for all outputs together.
+
+        Args:
+            point: Tensors (T * n, ...).
+
+        Returns:
+            Tensors (n, ...) for each output.
+        """
+        parts = [leaf.unflatten(0, (len(self.targets), self.single.samples)) for leaf in point]
+        return [tuple(part[number] for part in parts) for number in range(len(self.targets))]
+
+    def _given(self, place: Place, z: Point, rows: Tensor) -> Tensor:
         # What the model gives: the place itself only tells one number of it.
         results: list[Any] = []
 
@@ -91,6 +122,7 @@ def of_each(problem: Problem, targets: Sequence[Tensor]) -> Outputs:
         "tails": {},
     }
     kept = {held.name: getattr(problem, held.name) for held in fields(Problem) if held.init}
-    several = Outputs(**(kept | changes), single=problem, targets=targets)
-    several.remember(z=pick(problem.z, rows), z0=pick(problem.z0, rows), outputs=problem.outputs[rows])
+    several = Outputs(**(kept | changes), single=problem, targets=torch.stack(list(targets)))
+    if not isinstance(problem.place, Input) or "z0" in vars(problem):  # an input's variable is among its inputs
+        several.remember(z=pick(problem.z, rows), z0=pick(problem.z0, rows))
     return several

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 import torch
 from torch import Tensor
 
-from lightning_explain.attribution.interception import captured, capturing, intercepted
+from lightning_explain.attribution.interception import NotBatchFirst, captured, capturing, intercepted
 from lightning_explain.attribution.model import output
 from lightning_explain.attribution.target import select
-from lightning_explain.inputs import Inputs, Point, leaves, names, rebuild, take
+from lightning_explain.inputs import Inputs, Point, is_continuous, leaves, names, rebuild, take
 from lightning_explain.registry import unknown
 
 if TYPE_CHECKING:
     from lightning_explain.attribution.question import Question
 
-Index: TypeAlias = int | slice | tuple[int | slice, ...] | Callable[[Tensor], Tensor]
+Index: TypeAlias = int | slice | tuple[int | slice, ...] | Callable[[Any], Tensor]
 Side: TypeAlias = Literal["output", "input"]
 
 SIDES = ("output", "input")
@@ -79,7 +79,7 @@ class Input:
 
 @dataclass(frozen=True)
 class Layer:
-    """The output, or the input, of a module; its floating point tensors, the batch first.
+    """The output, or the input, of a module; its floating point tensors (all, if none is), the batch first.
 
     The states of recurrent layers, and what modules with ``batch_first=False`` give, are turned so that
     the batch is first. Where a module runs more than once in a forward pass, ``call`` says which run is meant.
@@ -88,18 +88,19 @@ class Layer:
         name: The module's dotted name, as in ``model.named_modules()``.
         of: Whether its ``"output"`` or its ``"input"`` is meant.
         channel_dim: As in :class:`Input`; ``-1`` for tokens (n, tokens, features).
-        call: Which of the module's runs in one forward pass, from 0.
+        call: Which of the module's runs in one forward pass, from 0; -1 is the last.
+        whole: Whether a sample is a batch (1, n, ...), run by itself: all that goes through the module is then of that
+            one sample, and no dimension of it is taken for the batch's.
     """
 
     name: str
     of: Side = "output"
     channel_dim: int | None = 1
     call: int = 0
+    whole: bool = False
 
     def __post_init__(self) -> None:
         _check_side(self.of)
-        if self.call < 0:
-            raise ValueError(f"call counts the runs of layer {self.name!r} from 0, got {self.call}.")
 
     def variable(self, problem: Question, inputs: Inputs) -> Point:  # noqa: D102
         with torch.set_grad_enabled(problem.create_graph):
@@ -125,7 +126,7 @@ class Layer:
         """
         given = iter(z)
         # A clone, for a successor that works in place may not do so on a leaf of the graph.
-        with intercepted(problem.model, self, lambda _: next(given).clone()):
+        with intercepted(problem, self, lambda _: next(given).clone()):
             return output(problem.model, take(problem.inputs, beside), problem.forward, len(z[0]))
 
     def observe(self, problem: Question, x: Point, rows: Tensor) -> tuple[Point, Tensor]:  # noqa: D102
@@ -144,10 +145,12 @@ class Neuron:
     Args:
         name: The layer's dotted name.
         index: The unit's index without the batch dimension: an integer, a tuple of integers and
-            slices (what they select is summed), or a function (n, ...) -> (n,).
+            slices (what they select is summed), or a function (n, ...) -> (n,). Where several tensors go through the
+            layer, an index is one into the first, and a function is given all of them, a tuple.
         of: Whether the layer's ``"output"`` or its ``"input"`` is meant.
         channel_dim: As in :class:`Input`.
         call: As in :class:`Layer`.
+        whole: As in :class:`Layer`; a unit is then what the index finds in the whole batch, summed.
     """
 
     name: str
@@ -155,6 +158,7 @@ class Neuron:
     of: Side = "output"
     channel_dim: int | None = 1
     call: int = 0
+    whole: bool = False
 
     def __post_init__(self) -> None:
         _check_side(self.of)
@@ -162,7 +166,7 @@ class Neuron:
     @property
     def layer(self) -> Layer:
         """Where the unit is."""
-        return Layer(self.name, self.of, call=self.call)
+        return Layer(self.name, self.of, call=self.call, whole=self.whole)
 
     def variable(self, problem: Question, inputs: Inputs) -> Point:  # noqa: D102
         return Input().variable(problem, inputs)
@@ -171,17 +175,17 @@ class Neuron:
         return Input().names(problem)
 
     def score(self, problem: Question, z: Point, rows: Tensor) -> Tensor:  # noqa: D102
-        return self.unit(captured(problem, self.layer, replaced(problem, z, rows))[0])
+        return self.unit(captured(problem, self.layer, replaced(problem, z, rows)))
 
     def observe(self, problem: Question, x: Point, rows: Tensor) -> tuple[Point, Tensor]:  # noqa: D102
         z = tuple(map(differentiable, x))
         return z, self.score(problem, z, rows)
 
-    def unit(self, activation: Tensor) -> Tensor:
+    def unit(self, point: Point) -> Tensor:
         """Read the unit.
 
         Args:
-            activation: What goes through the layer, (n, ...).
+            point: What goes through the layer, (n, ...) each.
 
         Returns:
             The unit, or the sum of several, (n,).
@@ -189,21 +193,27 @@ class Neuron:
         Raises:
             IndexError: If there is no such unit.
         """
+        if self.whole:
+            return self._read(tuple(leaf[0] for leaf in point)).sum().reshape(1)
+        unit = self._read(point)
+        return unit.flatten(1).sum(dim=1) if unit.ndim > 1 and not callable(self.index) else unit
+
+    def _read(self, point: Point) -> Tensor:
         if callable(self.index):
-            return self._one_per_sample(self.index(activation), activation)
+            unit = self.index(point if len(point) > 1 else point[0])
+            return unit if self.whole else self._one_per_sample(unit, point[0])
         index = self.index if isinstance(self.index, tuple) else (self.index,)
         try:
-            unit = activation[(slice(None), *index)]
+            return point[0][(slice(None), *index)]
         except IndexError:
             raise IndexError(
                 f"Neuron index {_written(self.index)} does not fit layer {self.name!r}, whose {self.of} has shape"
-                f" (n, {', '.join(map(str, activation.shape[1:]))}) for n samples."
+                f" (n, {', '.join(map(str, point[0].shape[1:]))}) for n samples."
             ) from None
-        return unit.flatten(1).sum(dim=1) if unit.ndim > 1 else unit
 
     def _one_per_sample(self, unit: Tensor, activation: Tensor) -> Tensor:
         if unit.shape != activation.shape[:1]:
-            raise ValueError(
+            raise NotBatchFirst(
                 f"The index function of the neuron in layer {self.name!r} made {tuple(unit.shape)} of"
                 f" {tuple(activation.shape)}; expected one number per sample, ({activation.shape[0]},)."
             )
@@ -218,7 +228,15 @@ def differentiable(tensor: Tensor) -> Tensor:
 
     Returns:
         The tensor, or one that shares its memory.
+
+    Raises:
+        TypeError: If it holds integers.
     """
+    if not is_continuous(tensor):
+        raise TypeError(
+            f"There is no gradient with respect to {tensor.dtype} values. Explain the layer that turns them into"
+            " numbers, or use a perturbation method such as occlusion."
+        )
     return tensor if tensor.requires_grad else tensor.detach().requires_grad_()
 
 

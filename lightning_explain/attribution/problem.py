@@ -34,6 +34,11 @@ class Problem(Question):
     Every row goes through the model by way of the row budget.
     """
 
+    @property
+    def distinct(self) -> Problem:
+        """The problem in which every sample stands once; this one, unless it explains several outputs at a time."""
+        return self
+
     @cached_property
     def value(self) -> Tensor:
         """The score at the inputs, (n,)."""

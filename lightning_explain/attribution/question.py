@@ -43,9 +43,12 @@ class Question:
             :func:`~lightning_explain.feature_mask.match`); None: those of a position, whatever its channel.
         create_graph: Whether results depend differentiably on the parameters and the inputs.
         about: Which inputs attributions are about, by number; the others are held fixed. None: those with floating
-            point values, or all if none has such values.
+            point values, or all if none has such values. What is chosen is never refused for being its own baseline.
+        zero_where_unused: Whether the gradient is zero where the score does not depend on the variable; otherwise that
+            is refused, for it is a mistake more often than not.
         tails: At which places the part of the model that lies behind them can be run alone, once it was tried: for
             these samples and no others.
+        counted: What was counted in forward passes: how often a layer runs, how many tensors each of several has.
     """
 
     model: nn.Module
@@ -59,7 +62,9 @@ class Question:
     feature_mask: Inputs | None = None
     create_graph: bool = False
     about: tuple[int, ...] | None = None
+    zero_where_unused: bool = False
     tails: dict[Place, bool] = field(default_factory=dict, repr=False)
+    counted: dict[Hashable, Any] = field(default_factory=dict, repr=False)
 
     _memory: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False)
 
@@ -247,9 +252,9 @@ class Question:
     @property
     def _holds_ids_fixed(self) -> bool:
         """Whether integers are their own baseline, and samples are not simply blank otherwise."""
-        inputs, baseline = leaves(self.inputs), leaves(self.baseline)
-        chosen = range(len(inputs)) if self.about is None else self.about
-        pairs = [(inputs[i], baseline[i]) for i in chosen]
+        if self.about is not None:  # somebody chose what is explained, and its baseline
+            return False
+        pairs = list(zip(leaves(self.inputs), leaves(self.baseline), strict=True))
         ids = [torch.equal(leaf, base) for leaf, base in pairs if not is_continuous(leaf)]
         blank = [torch.equal(leaf, base) for leaf, base in pairs if is_continuous(leaf)]
         return any(ids) and not (blank and all(blank))

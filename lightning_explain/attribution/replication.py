@@ -163,7 +163,7 @@ def _slope(problem: Problem, rows: Tensor) -> Tensor | None:
         return None
     with torch.enable_grad():
         z = tuple(differentiable(leaf.detach()) for leaf in point)
-        given = output(problem.model, replaced(problem.inputs, z, rows), problem.forward)
+        given = output(problem.model, replaced(problem, z, rows), problem.forward)
         if not given.requires_grad:
             return None
         weights = torch.linspace(1, 2, given.numel(), dtype=given.dtype, device=given.device).view_as(given)

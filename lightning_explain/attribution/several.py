@@ -8,12 +8,14 @@ from torch import Tensor, nn
 
 from lightning_explain.attribution.attribution import Attribution
 from lightning_explain.attribution.budget import RowBudget
-from lightning_explain.attribution.engine import explainer, pose
+from lightning_explain.attribution.engine import Explainer, explainer, pose
 from lightning_explain.attribution.guard import borrowed
 from lightning_explain.attribution.methods import Method
 from lightning_explain.attribution.model import Forward, call
+from lightning_explain.attribution.outputs import of_each
 from lightning_explain.attribution.passes import share_pass, with_target
 from lightning_explain.attribution.place import Place
+from lightning_explain.attribution.problem import Problem
 from lightning_explain.attribution.replication import Replicating, replicated_or_warn, require_replicating
 from lightning_explain.attribution.target import resolve_target
 from lightning_explain.baseline import Baseline
@@ -94,7 +96,9 @@ def explain_targets(  # noqa: PLR0913  (the whole question in one call)
     """Explain several outputs for the same samples.
 
     Methods that ask for the gradient at the samples alone (saliency, input times gradient, the CAM family) share one
-    forward pass, which is followed by a backward pass for each target; others share what the model gives.
+    forward pass, which is followed by a backward pass for each target. Methods that ask for nothing but scores at
+    points that do not depend on the target (ablation, permutation, occlusion, Shapley values, LIME, kernel SHAP, RISE,
+    Score-CAM) take the rows of one target, however many there are. Others share what the model gives.
 
     Args:
         model: As in :func:`explain`.
@@ -135,4 +139,19 @@ def explain_targets(  # noqa: PLR0913  (the whole question in one call)
         problems = [problem.at(chosen.place, index) for index in resolved]
         if chosen.method.one_pass:
             share_pass(problems)
+        if chosen.method.shares_points and len(problems) > 1:
+            return _from_the_rows_of_one(chosen, problems)
         return [chosen.explained(posed) for posed in problems]
+
+
+def _from_the_rows_of_one(chosen: Explainer, problems: list[Problem]) -> list[Attribution]:
+    targets = [problem.target for problem in problems]
+    if any(target is None for target in targets):  # of a model that gives one number
+        return [chosen.explained(problems[0])] * len(problems)
+    together = of_each(problems[0], targets)  # type: ignore[arg-type]
+    points = together.split(chosen.method(together))
+    if chosen.method.complete_at(chosen.place):
+        ends = together.split((together.value, chosen.method.reference(together)))
+        for problem, (value, reference) in zip(problems, ends, strict=True):
+            problem.remember(value=value, baseline_value=reference)
+    return [chosen.described(problem, point) for problem, point in zip(problems, points, strict=True)]

@@ -58,20 +58,38 @@ def select(outputs: Tensor, target: Tensor | None, readout: Readout = "raw") -> 
     Returns:
         One number per row, (n,), at least in float32.
     """
-    if outputs.dtype in {torch.float16, torch.bfloat16}:
-        outputs = outputs.float()
+    if target is not None and readout != "first":
+        return select_each(outputs, target[None], readout)[0]
+    outputs = _wide(outputs)
     if readout == "first":
         return outputs.flatten(1)[:, 0] if outputs.ndim > 1 else outputs
-    if target is None:
-        return outputs.reshape(outputs.shape[0])
+    return outputs.reshape(outputs.shape[0])
+
+
+def select_each(outputs: Tensor, targets: Tensor, readout: Readout = "raw") -> Tensor:
+    """Read several numbers of every row.
+
+    Args:
+        outputs: The model's outputs (n, ...).
+        targets: Indices (T, n, k).
+        readout: ``"raw"``, ``"probability"`` or ``"top"``, as for :func:`select`.
+
+    Returns:
+        Numbers (T, n), at least in float32.
+    """
+    outputs = _wide(outputs)
     if readout == "probability":
         outputs = outputs.softmax(dim=1)
-    index = (torch.arange(outputs.shape[0], device=outputs.device), *target.unbind(dim=1))
     if readout == "top":
         highest = outputs.argmax(dim=1, keepdim=True)
         finite = torch.isfinite(outputs).all(dim=1, keepdim=True)  # of NaN there is no highest
         outputs = torch.zeros_like(outputs).scatter_(1, highest, 1.0).where(finite, torch.nan)
-    return outputs[index]
+    rows = torch.arange(outputs.shape[0], device=outputs.device).expand(targets.shape[:2])
+    return outputs[(rows, *targets.unbind(dim=2))]
+
+
+def _wide(outputs: Tensor) -> Tensor:
+    return outputs.float() if outputs.dtype in {torch.float16, torch.bfloat16} else outputs
 
 
 def probability_readout(outputs: Tensor, target: Tensor | None) -> Readout:

@@ -32,9 +32,14 @@ class Through(Neuron):
 
         with capturing(problem, self.layer, len(rows), split) as found:
             score = Input().score(problem, z, rows)
-        unit = found[0]
-        if not (score.requires_grad and unit.requires_grad):
+        unit = tuple(found)
+        if not (score.requires_grad and any(leaf.requires_grad for leaf in unit)):
             return score
-        (slope,) = torch.autograd.grad(score.sum(), unit, retain_graph=True, allow_unused=True)
-        flow = self.unit((torch.zeros_like(unit) if slope is None else slope.detach()) * unit)
+        slopes = torch.autograd.grad(score.sum(), unit, retain_graph=True, allow_unused=True)
+        flow = self.unit(
+            tuple(
+                (torch.zeros_like(leaf) if slope is None else slope.detach()) * leaf
+                for leaf, slope in zip(unit, slopes, strict=True)
+            )
+        )
         return score.detach() + flow - flow.detach()

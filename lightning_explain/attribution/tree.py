@@ -9,8 +9,13 @@ from torch import Tensor
 from lightning_explain.inputs import is_continuous
 
 
-def map_tensors(tree: Any, change: Callable[[Tensor], Tensor]) -> Any:  # noqa: ANN401
+def map_tensors(tree: Any, change: Callable[[Tensor], Tensor], *, every: bool = False) -> Any:  # noqa: ANN401
     """Apply ``change`` to every floating point tensor of a nested structure, in order.
+
+    Args:
+        tree: The structure.
+        change: A function of a tensor.
+        every: Whether to apply it to the other tensors too.
 
     Returns:
         The structure with the changed tensors; everything else is as it was.
@@ -21,15 +26,31 @@ def map_tensors(tree: Any, change: Callable[[Tensor], Tensor]) -> Any:  # noqa: 
         (tensor([2.]), None, {'a': [tensor([1.])]})
     """
     if isinstance(tree, Tensor):
-        return change(tree) if is_continuous(tree) else tree
+        return change(tree) if every or is_continuous(tree) else tree
     if isinstance(tree, tuple):
-        mapped = [map_tensors(item, change) for item in tree]
+        mapped = [map_tensors(item, change, every=every) for item in tree]
         return type(tree)(*mapped) if hasattr(tree, "_fields") else tuple(mapped)
     if isinstance(tree, list):
-        return [map_tensors(item, change) for item in tree]
+        return [map_tensors(item, change, every=every) for item in tree]
     if isinstance(tree, Mapping):
         mapping: Any = copy.copy(tree)  # keeps the type, such as a ModelOutput
         for key in tree:
-            mapping[key] = map_tensors(tree[key], change)
+            mapping[key] = map_tensors(tree[key], change, every=every)
         return mapping
     return tree
+
+
+def has_numbers(tree: Any) -> bool:  # noqa: ANN401
+    """Whether there is a floating point tensor in a nested structure.
+
+    Returns:
+        True or False.
+    """
+    found: list[Tensor] = []
+
+    def keep(tensor: Tensor) -> Tensor:
+        found.append(tensor)
+        return tensor
+
+    map_tensors(tree, keep)
+    return bool(found)

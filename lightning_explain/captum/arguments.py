@@ -44,12 +44,13 @@ def as_arguments(additional_forward_args: object) -> tuple[Any, ...]:
     return additional_forward_args if isinstance(additional_forward_args, tuple) else (additional_forward_args,)
 
 
-def as_baselines(baselines: Baselines, inputs: Point) -> Point:
+def as_baselines(baselines: Baselines, inputs: Point, *, broadcast: bool = False) -> Point:
     """A baseline for each input, in its shape.
 
     Args:
         baselines: None (zeros), a number, a tensor of the input's shape or with one sample, or a tuple of these.
         inputs: The inputs (n, ...).
+        broadcast: Whether a tensor of any shape will do that broadcasts against the input's.
 
     Returns:
         Tensors (n, ...), on the inputs' devices, in their own dtype.
@@ -61,7 +62,7 @@ def as_baselines(baselines: Baselines, inputs: Point) -> Point:
     given = baselines if isinstance(baselines, tuple) else (baselines,) * (1 if baselines is not None else len(inputs))
     if len(given) != len(inputs):
         raise ArgumentError(f"Expected a baseline for each of {len(inputs)} input(s), got {len(given)}.")
-    return tuple(_baseline(i, base, leaf) for i, (base, leaf) in enumerate(zip(given, inputs, strict=True)))
+    return tuple(_baseline(i, base, leaf, broadcast) for i, (base, leaf) in enumerate(zip(given, inputs, strict=True)))
 
 
 def promoted(point: Point, other: Point) -> Point:
@@ -98,6 +99,24 @@ def as_masks(feature_mask: Tensors | None, inputs: Point) -> Point | None:
     return tuple(_mask(i, held, leaf) for i, (held, leaf) in enumerate(zip(given, inputs, strict=True)))
 
 
+def positions(inputs: Point) -> Point:
+    """Feature masks in which every position is a feature, the same in all samples.
+
+    Args:
+        inputs: The inputs (n, ...).
+
+    Returns:
+        Masks (1, ...), numbered from 0 through all inputs.
+    """
+    masks, first = [], 0
+    for leaf in inputs:
+        size = leaf.shape[1:].numel() if leaf.ndim else 1
+        numbers = torch.arange(first, first + size, device=leaf.device)
+        masks.append(numbers.reshape((1, *leaf.shape[1:]) if leaf.ndim else ()))
+        first += size
+    return tuple(masks)
+
+
 def shaped_like(given: object, point: Point) -> Tensors:
     """Attributions in the form of what they are about.
 
@@ -111,7 +130,7 @@ def shaped_like(given: object, point: Point) -> Tensors:
     return point if isinstance(given, tuple) else point[0]
 
 
-def _baseline(number: int, base: object, leaf: Tensor) -> Tensor:
+def _baseline(number: int, base: object, leaf: Tensor, broadcast: bool) -> Tensor:
     if base is None or isinstance(base, (int, float)):
         value = 0 if base is None else base
         fractional = isinstance(value, float) and not leaf.is_floating_point()
@@ -120,7 +139,7 @@ def _baseline(number: int, base: object, leaf: Tensor) -> Tensor:
         raise ArgumentTypeError(f"The baseline of input {number} is a number or a tensor, got {type(base).__name__}.")
     if base.ndim == 0:
         base = base.expand(1, *leaf.shape[1:]) if leaf.ndim else base
-    if base.shape != leaf.shape and base.shape != (1, *leaf.shape[1:]):
+    if base.shape not in {leaf.shape, (1, *leaf.shape[1:])} and not (broadcast and _broadcasts(base, leaf)):
         raise ArgumentError(
             f"The baseline of input {number} has shape {tuple(base.shape)}; expected {tuple(leaf.shape)}, or"
             f" {(1, *leaf.shape[1:])} for the same one in every sample."
@@ -133,15 +152,17 @@ def _mask(number: int, mask: object, leaf: Tensor) -> Tensor:
         raise ArgumentTypeError(f"The feature mask of input {number} is a tensor, got {type(mask).__name__}.")
     if mask.is_floating_point() or mask.is_complex():
         raise ArgumentTypeError(f"The feature mask of input {number} holds integers, got {mask.dtype}.")
-    fits = mask.ndim <= leaf.ndim and all(
-        size in {1, side} for size, side in zip(mask.shape[::-1], leaf.shape[::-1], strict=False)
-    )
-    if not fits:
+    if not _broadcasts(mask, leaf):
         raise ArgumentError(
             f"The feature mask of input {number} has shape {tuple(mask.shape)}, which does not broadcast against"
             f" the input's, {tuple(leaf.shape)}."
         )
     return mask.long().reshape((1,) * (leaf.ndim - mask.ndim) + tuple(mask.shape))
+
+
+def _broadcasts(tensor: Tensor, leaf: Tensor) -> bool:
+    sides = zip(tensor.shape[::-1], leaf.shape[::-1], strict=False)
+    return tensor.ndim <= leaf.ndim and all(size in {1, side} for size, side in sides)
 
 
 def _kind(inputs: object, held: object) -> str:

@@ -14,10 +14,12 @@ from lightning_explain.attribution.budget import RowBudget
 from lightning_explain.attribution.convergence import convergence_delta
 from lightning_explain.attribution.engine import pose
 from lightning_explain.attribution.guard import borrowed
+from lightning_explain.attribution.interception import NotBatchFirst
+from lightning_explain.attribution.layers import Layers, as_a_whole
 from lightning_explain.attribution.methods import Method
 from lightning_explain.attribution.model import Forward
 from lightning_explain.attribution.outputs import of_each
-from lightning_explain.attribution.place import Input, Place
+from lightning_explain.attribution.place import Input, Layer, Neuron, Place
 from lightning_explain.attribution.problem import Problem
 from lightning_explain.captum.arguments import (
     Baselines,
@@ -26,9 +28,11 @@ from lightning_explain.captum.arguments import (
     as_baselines,
     as_inputs,
     as_masks,
+    positions,
     promoted,
     shaped_like,
 )
+from lightning_explain.captum.bar import bar
 from lightning_explain.captum.calling import OnePerBatch, PerBatch, PerSample
 from lightning_explain.captum.errors import ArgumentError
 from lightning_explain.captum.host import Host
@@ -57,7 +61,12 @@ class Ask:
         delta: Whether the convergence delta is returned too.
         owed: Whether the delta counts what is missing, as Captum counts that of relevances, not what is too much.
         whole: Whether the model is run on the whole batch first, to see whether it gives a row for each sample: where
-            attributions of other outputs have another form.
+            attributions of other outputs have another form. Baselines may then have any shape that broadcasts.
+        batched: The method where the model gives numbers for the batch as a whole, which is one sample then; None:
+            the same.
+        one_output: Whether the model must give one number for each sample, or for the batch.
+        progress: What to write before a bar that shows how far it is; empty: no bar.
+        zero_where_unused: Whether the gradient is zero where what is explained does not depend on the place.
         form: Makes what is returned of the answer; None: the form of the inputs.
     """
 
@@ -74,7 +83,17 @@ class Ask:
     delta: bool = False
     owed: bool = False
     whole: bool = False
+    zero_where_unused: bool = False
+    batched: Method | None = None
+    one_output: bool = False
+    progress: str = ""
     form: Form | None = field(default=None, repr=False)
+
+    @property
+    def reads_outputs(self) -> bool:
+        """Whether it matters what the model gives: not at a neuron, nor for what is there."""
+        at_neuron = isinstance(self.place, Neuron) and not self.method.through
+        return self.method.about_score and not at_neuron
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,8 +148,8 @@ def answer(forward_func: Callable[..., Any], ask: Ask) -> Any:  # noqa: ANN401
         ArgumentError: If an argument does not fit.
     """
     host = Host(forward_func, ask.layers)
-    with borrowed(host):
-        found = _answer(forward_func, host, ask)
+    with borrowed(host), bar(ask.progress) as progress:
+        found = _answer(forward_func, host, ask, RowBudget(ask.max_rows, progress))
         given = (ask.form or in_the_form_of_inputs)(found)
         return (given, found.delta.to(found.point[0])) if ask.delta else given
 
@@ -166,61 +185,111 @@ def in_dtype_of(variable: Point, point: Point) -> Point:
     )
 
 
-def _answer(forward_func: Callable[..., Any], host: Host, ask: Ask) -> Answer:
+def _answer(forward_func: Callable[..., Any], host: Host, ask: Ask, budget: RowBudget) -> Answer:
     inputs = as_inputs(ask.inputs)
-    baselines = as_baselines(ask.baselines, inputs)
+    baselines = as_baselines(ask.baselines, inputs, broadcast=ask.whole)
     inputs, baselines = promoted(inputs, baselines), promoted(baselines, inputs)
     arguments = as_arguments(ask.additional_forward_args)
     samples = inputs[0].shape[0] if inputs[0].ndim else 0
     if samples and all(leaf.ndim and len(leaf) == samples for leaf in inputs):
         try:
-            return _per_sample(PerSample(forward_func, len(inputs), arguments, samples), host, ask, inputs, baselines)
-        except OnePerBatch:
+            call = PerSample(forward_func, len(inputs), arguments, samples)
+            return _per_sample(call, ask, _posed(host, ask, budget, call, inputs, baselines))
+        except (OnePerBatch, NotBatchFirst):
             pass
-    return _per_batch(PerBatch(forward_func, arguments, ask.target), host, ask, inputs, baselines)
+    whole = tuple(leaf[None] for leaf in inputs), tuple(leaf[None] for leaf in baselines)
+    batch = PerBatch(forward_func, arguments, ask.target)
+    if isinstance(ask.place, (Layer, Layers, Neuron)):
+        ask = replace(ask, place=as_a_whole(ask.place))
+        batch = replace(batch, total=True, read=ask.reads_outputs)
+        return _at_a_place(ask, _posed(host, ask, RowBudget(1, budget.progress), batch, *whole), inputs)
+    return _per_batch(batch, ask, _posed(host, ask, budget, batch, *whole), inputs)
 
 
-def _per_sample(call: PerSample, host: Host, ask: Ask, inputs: Point, baselines: Point) -> Answer:
+def _per_sample(call: PerSample, ask: Ask, problem: Problem) -> Answer:
+    if not ask.reads_outputs:
+        return _unread(ask, replace(problem, forward=replace(call, read=False)), (call.samples,))
     each = own(ask.target, call.samples)
-    call = replace(call, index=common(ask.target), one_each=not ask.whole and each is None)
-    problem = _posed(host, ask, call, (*inputs, *call.beside), (*baselines, *call.beside), len(inputs))
-    problem = replace(problem, target=each)
+    call = replace(
+        call,
+        index=common(ask.target),
+        one_each=not ask.whole and each is None,
+        as_many=ask.whole and not ask.layers,
+    )
+    problem = replace(problem, target=each, forward=call)
     if not ask.whole:
         ready = _ready(problem, ask)
         point, deltas = ask.method.with_deltas(ready) if ask.delta else (ask.method(ready), None)
         return Answer(ask, ready, [point], (call.samples,), per_batch=False, deltas=deltas)
     with torch.no_grad():
-        outputs = call.outputs(leaves(problem.inputs))
+        outputs = call.outputs(_copies(problem))
     if len(outputs) != call.samples:
         raise OnePerBatch
+    if each is None:
+        _require_outputs(ask, outputs)
     problem.remember(outputs=outputs.detach())
     points, explained = _of_all_outputs(_ready(problem, ask), ask.method)
     shape = tuple(outputs.shape) if each is None else (call.samples,)
     return Answer(ask, explained, points, shape, per_batch=False)
 
 
-def _per_batch(call: PerBatch, host: Host, ask: Ask, inputs: Point, baselines: Point) -> Answer:
+def _per_batch(call: PerBatch, ask: Ask, problem: Problem, inputs: Point) -> Answer:
     # The batch is one sample, in which a feature is the same position of all samples.
-    if ask.layers:
-        raise ArgumentError("Layers can be explained for models that give a row for each sample; this one does not.")
-    problem = _posed(
-        host, ask, call, tuple(leaf[None] for leaf in inputs), tuple(leaf[None] for leaf in baselines), len(inputs)
-    )
-    masks = as_masks(ask.feature_mask, inputs) or _positions(inputs)
-    if any(len(mask) > 1 for mask in masks if mask.ndim):
+    if ask.whole and ask.max_rows is not None:
+        raise ArgumentError(
+            "The model gives numbers for the batch as a whole, of which one goes through it at a time: leave"
+            " perturbations_per_eval at 1."
+        )
+    with torch.no_grad():
+        outputs = call(problem.model, _copies(problem))
+    _require_outputs(ask, outputs)
+    masks = as_masks(ask.feature_mask, inputs) or positions(inputs)
+    if any(len(mask) not in {1, outputs.shape[1]} for mask in masks if mask.ndim):
         raise ArgumentError(
             "The model gives numbers for the batch as a whole: a feature mask then has one row, for all samples."
         )
     problem = problem.masked(tuple(mask[None] for mask in masks))
-    with torch.no_grad():
-        problem.remember(outputs=call(host, leaves(problem.inputs)).detach())
-    points, explained = _of_all_outputs(problem, ask.method)
+    problem.remember(outputs=outputs.detach())
+    points, explained = _of_all_outputs(problem, ask.batched or ask.method)
     return Answer(ask, explained, points, call.shapes[0], per_batch=True)
 
 
-def _posed(host: Host, ask: Ask, call: Forward, inputs: Point, baselines: Point, count: int) -> Problem:
-    problem = pose(host, inputs, None, baseline=baselines, forward=call, budget=RowBudget(ask.max_rows))
-    return replace(problem, about=tuple(range(count)), place=ask.place)
+def _at_a_place(ask: Ask, problem: Problem, inputs: Point) -> Answer:
+    # The batch is one sample; what is explained is the sum over it, to which what belongs to one of its samples
+    # contributes by way of that sample.
+    if isinstance(problem.place, Neuron) and ask.whole:
+        masks = as_masks(ask.feature_mask, inputs) or positions(inputs)
+        problem, ask = problem.masked(tuple(mask[None] for mask in masks)), replace(ask, feature_mask=None)
+    return _unread(ask, problem, (), per_batch=True)
+
+
+def _unread(ask: Ask, problem: Problem, shape: tuple[int, ...], *, per_batch: bool = False) -> Answer:
+    # What the model gives says nothing about the form of attributions.
+    ready = _ready(problem, ask)
+    method = (ask.batched if per_batch and isinstance(ask.place, Neuron) else None) or ask.method
+    point, deltas = method.with_deltas(ready) if ask.delta else (method(ready), None)
+    if ask.whole:
+        ready.remember(outputs=ready.value)
+    return Answer(ask, ready, [point], shape, per_batch=per_batch, deltas=deltas)
+
+
+def _copies(problem: Problem) -> Point:
+    # The model may work in place on its inputs.
+    return tuple(leaf.clone() for leaf in leaves(problem.inputs))
+
+
+def _require_outputs(ask: Ask, outputs: Tensor) -> None:
+    if ask.one_output and outputs[0].numel() != 1:
+        raise ArgumentError(
+            f"The explained outputs have shape {tuple(outputs.shape)}; one number for each sample, or for the batch,"
+            " can be explained. Give target=, the index of one."
+        )
+
+
+def _posed(host: Host, ask: Ask, budget: RowBudget, call: Forward, inputs: Point, baselines: Point) -> Problem:
+    beside = call.beside if isinstance(call, PerSample) else ()
+    problem = pose(host, (*inputs, *beside), None, baseline=(*baselines, *beside), forward=call, budget=budget)
+    return replace(problem, about=tuple(range(len(inputs))), place=ask.place, zero_where_unused=ask.zero_where_unused)
 
 
 def _ready(problem: Problem, ask: Ask) -> Problem:
@@ -230,10 +299,11 @@ def _ready(problem: Problem, ask: Ask) -> Problem:
     z = problem.z
     ready = problem.masked(as_masks(ask.feature_mask, z))
     ready.remember(z=z)
-    if ask.place_baselines is not None:
-        ready.remember(
-            z0=tuple(base.to(leaf) for base, leaf in zip(as_baselines(ask.place_baselines, z), z, strict=True))
-        )
+    given = ask.place_baselines
+    if given is not None:
+        given = (given,) * len(z) if isinstance(given, (int, float)) else given
+        bases = as_baselines(given, z, broadcast=ask.whole)
+        ready.remember(z0=tuple(base.to(leaf) for base, leaf in zip(bases, z, strict=True)))
     return ready
 
 
@@ -246,21 +316,10 @@ def _of_all_outputs(problem: Problem, method: Method) -> tuple[list[Point], Prob
     targets = [index.expand(problem.samples, -1) for index in indices]
     if method.shares_points:
         several = of_each(problem, targets)
-        parts = [leaf.unflatten(0, (len(targets), problem.samples)) for leaf in method(several)]
-        return [tuple(part[number] for part in parts) for number in range(len(targets))], several
+        return several.split(method(several)), several
     points = []
     for target in targets:
         single = problem.at(problem.place, target)
         single.remember(z=problem.z, z0=problem.z0)
         points.append(method(single))
     return points, problem
-
-
-def _positions(inputs: Point) -> Point:
-    # Every position is a feature, the same in all samples.
-    masks, first = [], 0
-    for leaf in inputs:
-        size = leaf.shape[1:].numel() if leaf.ndim else 1
-        masks.append(torch.arange(first, first + size, device=leaf.device).reshape(1, *leaf.shape[1:]))
-        first += size
-    return tuple(masks)

@@ -9,9 +9,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.futures import Future
 
 from lightning_explain.attribution.model import prediction
-from lightning_explain.captum.errors import ArgumentError
+from lightning_explain.captum.errors import ArgumentError, ArgumentTypeError
+from lightning_explain.captum.host import owner_of
 from lightning_explain.captum.selecting import Index, Target, selected, taken
 from lightning_explain.inputs import Point
 
@@ -33,6 +35,8 @@ class PerSample:
         samples: The number of samples; tensors among the arguments that have as many rows go with the samples.
         index: Which output is explained of all samples alike; None: what is given, as it is.
         one_each: Whether a number for each sample is to come out.
+        read: Whether it matters what comes out.
+        as_many: Whether a row is to come out for each that goes in; behind a layer more may.
     """
 
     function: Function
@@ -41,6 +45,9 @@ class PerSample:
     samples: int
     index: tuple[Index, ...] | None = None
     one_each: bool = False
+    read: bool = True
+    proven: list[int] = field(default_factory=list, compare=False)
+    as_many: bool = False
 
     @property
     def beside(self) -> Point:
@@ -57,12 +64,12 @@ class PerSample:
             OnePerBatch: If one number came for several samples.
             ArgumentError: If more than one came for each, where one is explained.
         """
+        if not self.read:
+            self._given(inputs)
+            return inputs[0]
         found = self.outputs(inputs)
-        if self.one_each and found.numel() != len(found):
-            raise ArgumentError(
-                f"The explained outputs have shape {tuple(found.shape)}; one number for each sample can be explained."
-                " Give target=, the index of one."
-            )
+        if self.one_each:
+            require_one_each(found)
         return found
 
     def outputs(self, inputs: Point) -> Tensor:
@@ -72,14 +79,22 @@ class PerSample:
             Outputs (m, ...), with the index applied.
 
         Raises:
-            OnePerBatch: If one number came for several samples.
+            OnePerBatch: If one number came for several samples, or as many as there never were samples.
         """
+        found, given_rows = as_tensor(self._given(inputs)), len(inputs[0])
+        # Once several rows came for several samples, one row is what a layer was given in their place.
+        if found.ndim == 0 or (len(found) == 1 < given_rows and not self.proven):
+            raise OnePerBatch
+        if self.as_many and len(found) != given_rows:
+            raise OnePerBatch
+        if len(found) == given_rows > 1:
+            self.proven.append(given_rows)
+        return found if self.index is None else taken(found, self.index)
+
+    def _given(self, inputs: Point) -> Any:  # noqa: ANN401
         held = iter(inputs[self.count :])
         arguments = [next(held) if self._has_rows(argument) else argument for argument in self.arguments]
-        found = called(self.function, inputs[: self.count], arguments)
-        if found.ndim == 0 or (len(found) == 1 < len(inputs[0])):
-            raise OnePerBatch
-        return found if self.index is None else taken(found, self.index)
+        return given(self.function, inputs[: self.count], arguments)
 
     def _has_rows(self, argument: object) -> bool:
         return isinstance(argument, Tensor) and argument.ndim > 0 and len(argument) == self.samples
@@ -93,11 +108,15 @@ class PerBatch:
         function: The forward function.
         arguments: What it is given after the inputs.
         target: Which output is explained.
+        total: Whether the numbers are added up.
+        read: Whether it matters what comes out.
     """
 
     function: Function
     arguments: tuple[Any, ...]
     target: Target = None
+    total: bool = False
+    read: bool = True
     shapes: list[tuple[int, ...]] = field(default_factory=list, compare=False)
 
     def __call__(self, _model: object, inputs: Point) -> Tensor:
@@ -105,15 +124,36 @@ class PerBatch:
 
         Returns:
             What it gives, (m, numbers).
+
+        Raises:
+            ArgumentError: If there is more than one number for each row of it, and one is explained.
         """
         return torch.stack([self._one(tuple(leaf[row] for leaf in inputs)) for row in range(len(inputs[0]))])
 
     def _one(self, batch: Point) -> Tensor:
+        if not self.read:
+            given(self.function, batch, self.arguments)
+            return batch[0].flatten()[:1]
         found = called(self.function, batch, self.arguments)
         found = found if found.ndim == 0 else selected(found, self.target)
+        if self.total:
+            require_one_each(found)
         if not self.shapes:
             self.shapes.append(tuple(found.shape))
-        return found.flatten()
+        return found.sum().reshape(1) if self.total else found.flatten()
+
+
+def require_one_each(found: Tensor) -> None:
+    """Check that one number is explained of each sample.
+
+    Raises:
+        ArgumentError: If there are more.
+    """
+    if found.ndim and found.numel() != len(found):
+        raise ArgumentError(
+            f"The explained outputs have shape {tuple(found.shape)}; one number for each sample can be explained."
+            " Give target=, the index of one."
+        )
 
 
 def called(function: Function, inputs: Point, arguments: tuple[Any, ...] | list[Any]) -> Tensor:
@@ -123,16 +163,68 @@ def called(function: Function, inputs: Point, arguments: tuple[Any, ...] | list[
         The tensor that holds its predictions; a Python number becomes a tensor.
 
     Raises:
-        TypeError: If it gives none.
+        ArgumentTypeError: If it gives none.
+    """
+    return as_tensor(given(function, inputs, arguments))
+
+
+def given(function: Function, inputs: Point, arguments: tuple[Any, ...] | list[Any]) -> Any:  # noqa: ANN401
+    """Call a forward function, whatever comes out.
+
+    Returns:
+        What it returned.
     """
     takes_none = not isinstance(function, torch.nn.Module) and _takes_nothing(function)
-    found = function() if takes_none else function(*inputs, *arguments)
+    return function() if takes_none else function(*inputs, *arguments)
+
+
+def as_tensor(found: Any) -> Tensor:  # noqa: ANN401
+    """Find the predictions in what a forward function returned.
+
+    Returns:
+        The tensor that holds them; a Python number becomes a tensor.
+
+    Raises:
+        ArgumentTypeError: If there is none.
+    """
     if isinstance(found, (int, float)):
         return torch.tensor(found, dtype=torch.int64 if isinstance(found, int) else torch.float64)
-    return prediction(found)
+    if isinstance(found, Future):
+        raise ArgumentTypeError("The forward function gives a Future: call attribute_future, where there is one.")
+    try:
+        return prediction(found)
+    except TypeError as error:
+        raise ArgumentTypeError(str(error)) from None
+
+
+class Awaited:
+    """A forward function that gives futures, called as one that gives what they hold.
+
+    Args:
+        function: The forward function.
+    """
+
+    def __init__(self, function: Function) -> None:
+        self.function = function
+        self.__self__ = owner_of(function)  # what it runs is found, as for a method
+
+    def __call__(self, *given: Any) -> Any:  # noqa: ANN401
+        """Call the function, and wait.
+
+        Returns:
+            What the future holds.
+
+        Raises:
+            ArgumentTypeError: If there is no future.
+        """
+        found = self.function(*given)
+        if not isinstance(found, Future):
+            raise ArgumentTypeError(f"The forward function gives {type(found).__name__}, no Future: call attribute.")
+        return found.wait()
 
 
 def _takes_nothing(function: Function) -> bool:
+    function = function.function if isinstance(function, Awaited) else function
     try:
         return not signature(function).parameters
     except (TypeError, ValueError):  # built-in functions do not say

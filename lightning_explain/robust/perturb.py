@@ -121,7 +121,7 @@ def _losses(problem: Problem, loss: Loss | None, rows: Tensor) -> Callable[[Poin
     target = None if problem.target is None else problem.target[rows]
 
     def losses(z: Point) -> Tensor:
-        given = output(problem.model, replaced(problem.inputs, z, rows), problem.forward)
+        given = output(problem.model, replaced(problem, z, rows), problem.forward)
         if loss is not None:
             flat = target is not None and target.shape[1] == 1
             return loss(given, target[:, 0] if flat and target is not None else target)

@@ -344,3 +344,26 @@ def test_memory_does_not_grow_with_the_draws(
     few = not isinstance(little, RISE)
     small, large = peak(little, place, few=few), peak(much, place, few=few)
     assert large < 1.1 * small, f"{large} bytes for {much}, {small} for {little}"
+
+
+@pytest.mark.parametrize("max_rows", [None, 2, 50])
+def test_it_says_how_far_it_is(max_rows: int | None) -> None:
+    said: list[tuple[int, int]] = []
+    chunks: list[slice] = []
+    rows = RowBudget(max_rows, progress=lambda done, total: said.append((done, total)))
+    for total in (7, 3, 0):
+        said.clear()
+        chunks.clear()
+        rows.run(total, "forward", chunks.append)
+        assert said == [(0, total), *((chunk.stop, total) for chunk in chunks)]
+
+
+def test_chunks_that_did_not_fit_are_not_progress() -> None:
+    said: list[int] = []
+
+    def body(rows: slice) -> None:
+        if rows.stop - rows.start > 2:
+            raise RuntimeError("out of memory")
+
+    RowBudget(8, progress=lambda done, _: said.append(done)).run(5, "forward", body)
+    assert said == [0, 2, 4, 5]

@@ -95,8 +95,10 @@ def test_layers_that_cannot_be_explained_are_named(place: Callable[..., Layer]) 
             self.embedding = nn.Embedding(4, 3)
             self.count = Count()
             self.mean = Mean()
+            self.nothing = Nothing()
 
         def forward(self, ids: Tensor) -> Tensor:
+            self.nothing(ids)
             return self.mean(self.embedding(self.count(ids))) * self.embedding(ids).sum(dim=1)
 
     class Count(nn.Module):
@@ -107,10 +109,16 @@ def test_layers_that_cannot_be_explained_are_named(place: Callable[..., Layer]) 
         def forward(self, x: Tensor) -> Tensor:
             return x.mean()
 
+    class Nothing(nn.Module):
+        def forward(self, _: Tensor) -> None:
+            return None
+
     ids = torch.tensor([[0, 1], [2, 3]])
     for name, of in (("embedding", "input"), ("count", "output")):
-        with pytest.raises(ValueError, match=f"The {of} of layer '{name}' holds no floating point tensor to explain"):
-            explain(Model(), ids, "occlusion", place(name, of=of), target=1, baseline=0)
+        with pytest.raises(TypeError, match="no gradient"):
+            explain(Model(), ids, "saliency", place(name, of=of), target=1)
+    with pytest.raises(ValueError, match="The output of layer 'nothing' holds no tensor to explain"):
+        explain(Model(), ids, "occlusion", place("nothing"), target=1, baseline=0)
     with pytest.raises(ValueError, match=r"The output of layer 'mean' has shape \(\) for \d samples; expected one row"):
         explain(Model(), ids, "occlusion", place("mean"), target=1, baseline=0)
 

@@ -6,6 +6,8 @@ from worlds import TARGETS, net, samples
 
 from lightning_explain import (
     Conductance,
+    DeepLift,
+    FeatureAblation,
     GradCAM,
     InputXGradient,
     IntegratedGradients,
@@ -15,6 +17,7 @@ from lightning_explain import (
     Saliency,
     explain,
 )
+from lightning_explain.attribution.methods import Method
 
 
 def test_gradients_of_layers_behind_one_another_come_from_one_pass() -> None:
@@ -93,20 +96,49 @@ def test_every_run_of_a_module_can_be_named(method: object) -> None:
 
 
 @pytest.mark.parametrize(
+    "method", [Saliency(), IntegratedGradients(4), Conductance(4), FeatureAblation(), DeepLift()], ids=lambda m: m.name
+)
+def test_runs_are_counted_from_the_end_too(method: Method) -> None:
+    case = BY_NAME["residual"]
+    model, x = case.model(), case.inputs()
+    for call, same in ((-1, 1), (-2, 0)):
+        found = explain(model, x, method, Layer("block", call=call), 1)
+        expected = explain(model, x, method, Layer("block", call=same), 1)
+        assert str(found.place) == f"@block#{call}"
+        torch.testing.assert_close(found.values, expected.values, rtol=0, atol=1e-12)
+    (unit,) = explain(model, x, "saliency", Neuron("block", 2, call=-1)).point
+    torch.testing.assert_close(unit, explain(model, x, "saliency", Neuron("block", 2, call=1)).values)
+
+
+@pytest.mark.parametrize(
+    "method", [Saliency(), IntegratedGradients(4), FeatureAblation(), DeepLift()], ids=lambda m: m.name
+)
+def test_several_layers_may_hold_several_tensors_each(method: Method) -> None:
+    case = BY_NAME["recurrent"]
+    model, x = case.model(), case.inputs()
+    place = Layers(("lstm", Layer("head", of="input")))
+    found = explain(model, x, method, place, 0)
+    assert found.names == ("lstm[0]", "lstm[1]", "lstm[2]", "head:input")
+    expected = explain(model, x, method, Layers((Layer("head", of="input"),)), 0)
+    torch.testing.assert_close(found.point[3], expected.point[0], rtol=0, atol=1e-12)
+    if method == Saliency():  # from one pass; others replace the layer behind it
+        alone = explain(model, x, method, Layer("lstm"), 0)
+        for left, right in zip(found.point, alone.point, strict=False):
+            torch.testing.assert_close(left, right, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(
     ("make", "message"),
     [
         (lambda: Layers(()), "Expected some layers, all of them different, got"),
         (lambda: Layers(("a", "b", "a")), r"all of them different, got \['@a', '@b', '@a'\]"),
-        (lambda: Layer("a", call=-1), "call counts the runs of layer 'a' from 0, got -1"),
         (
             lambda: explain(net(), samples(), "saliency", Layer("conv1", call=1), 0),
             r"The layer 'conv1' ran 1 time\(s\) in the model's forward pass; call=1 asks for run number 2",
         ),
         (
-            lambda: explain(
-                BY_NAME["recurrent"].model(), BY_NAME["recurrent"].inputs(), "saliency", Layers(("lstm", "head")), 0
-            ),
-            r"The output of layer 'lstm' holds 3 tensors; among several layers each has one. .*Layer\('lstm'\)",
+            lambda: explain(net(), samples(), "saliency", Layer("conv1", call=-2), 0),
+            r"The layer 'conv1' ran 1 time\(s\) in the model's forward pass; call=-2 asks for run number -2",
         ),
         (lambda: explain(net(), samples(), "saliency", Layers(("conv1", "conv3")), 0), "No layer 'conv3'"),
     ],

@@ -1,10 +1,13 @@
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from lightning_explain import Input, Layer, Neuron, Saliency, explain
+from lightning_explain import Conductance, Input, IntegratedGradients, Layer, Neuron, Saliency, explain
+from lightning_explain.attribution.engine import pose
+from lightning_explain.attribution.guard import borrowed
 from lightning_explain.attribution.through import Through
 
 
@@ -83,3 +86,73 @@ def test_neurons_are_keys_whatever_their_index() -> None:
     assert places[Neuron("a", slice(0, 2))] == 1
     assert places[Through("a", slice(0, 2))] == 3
     assert Neuron("a", slice(0, 3)) not in places
+
+
+class Pairs(nn.Module):
+    """A layer that gives two tensors."""
+
+    class Both(nn.Module):
+        def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+            return x.sin(), x.square()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.both, self.head = self.Both(), nn.Linear(4, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        sines, squares = self.both(x)
+        return self.head(sines * squares)
+
+
+def test_a_function_sees_all_tensors_of_a_layer_and_an_index_the_first() -> None:
+    torch.manual_seed(0)
+    model, x = Pairs().double(), torch.randn(3, 4, dtype=torch.float64)
+    method = Saliency(absolute=False)
+    found = explain(model, x, method, Neuron("both", lambda both: both[0][:, 1] + both[1][:, 2]), 0).values
+    expected = torch.zeros_like(x)
+    expected[:, 1], expected[:, 2] = x[:, 1].cos(), 2 * x[:, 2]
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
+    first = explain(model, x, method, Neuron("both", 1), 0).values
+    assert first[:, 1].allclose(x[:, 1].cos())
+    every = explain(model, x, Conductance(3), Neuron("both", lambda both: both[0].sum(dim=1) + both[1].sum(dim=1)), 1)
+    whole = explain(model, x, IntegratedGradients(3), None, 1).values
+    torch.testing.assert_close(every.values, whole, rtol=0, atol=1e-12)
+
+
+def test_of_a_layer_of_a_whole_batch_no_dimension_is_that_of_the_samples() -> None:
+    """A problem of one sample, which is a batch: what is explained is a number of the batch."""
+
+    class Batch(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.turn, self.head = nn.Identity(), nn.Linear(4, 1)
+
+        def forward(self, batch: Tensor) -> Tensor:  # (1, n, 4)
+            return self.head(self.turn(batch[0].T).T.tanh()).sum().reshape(1)
+
+    torch.manual_seed(0)
+    model, x = Batch().double(), torch.randn(3, 4, dtype=torch.float64)
+    whole = Layer("turn", channel_dim=None, whole=True)
+    found = explain(model, x[None], IntegratedGradients(5), whole, "output", max_rows=1).values
+    assert found.shape == (1, 4, 3)
+    plain = explain(nn.Sequential(nn.Tanh(), model.head), x, IntegratedGradients(5), None, 0).values
+    torch.testing.assert_close(found[0].T, plain, rtol=0, atol=1e-12)
+    unit = Neuron("turn", 1, channel_dim=None, whole=True)  # the second sample, of each feature
+    slope = explain(model, x[None], Saliency(), unit, "output", max_rows=1).values
+    assert torch.equal(slope[0], torch.tensor([[0.0], [1.0], [0.0]], dtype=torch.float64).expand(3, 4))
+
+
+def test_the_gradient_of_what_is_unused_is_zero_where_the_problem_says_so() -> None:
+    torch.manual_seed(0)
+    model, x = nn.ModuleDict({"used": nn.Linear(4, 2), "unused": nn.Linear(4, 3)}).double(), torch.ones(2, 4).double()
+
+    def forward(held: nn.ModuleDict, given: Tensor) -> Tensor:
+        held["unused"](given)
+        return held["used"](given)
+
+    with borrowed(model):
+        problem = replace(pose(model, x, 1, forward=forward), place=Layer("unused"))
+        with pytest.raises(ValueError, match="does not depend differentiably on unused"):
+            Saliency()(problem)
+        (found,) = Saliency()(replace(problem, zero_where_unused=True))
+    assert torch.equal(found, torch.zeros(2, 3, dtype=torch.float64))

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from lightning_explain.attribution.target import probability_readout, resolve_target, select
+from lightning_explain.attribution.target import probability_readout, resolve_target, select, select_each
 
 LOGITS = torch.tensor([[1.0, 3.0, 2.0], [5.0, 4.0, 0.0]])
 
@@ -67,6 +67,19 @@ def test_names_become_indices(target: object, outputs: Tensor, label: Tensor, ex
 def test_what_does_not_fit_is_refused(target: object, outputs: Tensor, label: Tensor, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         resolve_target(target, outputs, label)
+
+
+@pytest.mark.parametrize("readout", ["raw", "probability", "top"])
+def test_several_numbers_of_every_row(readout: str) -> None:
+    outputs = torch.randn(4, 3, 2, generator=torch.Generator().manual_seed(0))
+    targets = torch.tensor([[[0, 1]] * 4, [[2, 0], [1, 1], [0, 0], [2, 1]]])
+    found = select_each(outputs, targets, readout)
+    assert found.shape == (2, 4)
+    for target, row in zip(targets, found, strict=True):
+        assert torch.equal(row, select(outputs, target, readout))
+    assert torch.equal(
+        select_each(outputs[:, 0, 0], torch.zeros(2, 4, 0, dtype=torch.long)), outputs[:, 0, 0].expand(2, 4)
+    )
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])

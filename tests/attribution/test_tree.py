@@ -3,7 +3,7 @@ from collections import OrderedDict, namedtuple
 import torch
 from cases import ModelOutput
 
-from lightning_explain.attribution.tree import map_tensors
+from lightning_explain.attribution.tree import has_numbers, map_tensors
 
 Pair = namedtuple("Pair", ["left", "right"])
 
@@ -35,3 +35,10 @@ def test_every_floating_tensor_is_changed_and_all_else_stays() -> None:
 def test_leaves_of_other_kinds_are_passed_through() -> None:
     for leaf in (None, "text", 3, torch.arange(3), torch.ones(1, dtype=torch.complex64)):
         assert map_tensors(leaf, lambda t: t + 1) is leaf
+
+
+def test_where_nothing_has_numbers_all_can_be_changed() -> None:
+    ids = torch.arange(3)
+    for tree, numbers in (((ids, None), False), ([ids, {"a": torch.ones(1)}], True), (None, False)):
+        assert has_numbers(tree) == numbers
+    assert torch.equal(map_tensors((ids, 3), lambda t: t + 1, every=True)[0], ids + 1)

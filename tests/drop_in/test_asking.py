@@ -101,3 +101,18 @@ def test_arguments_beside_the_inputs_are_not_explained() -> None:
 def test_an_output_has_to_be_chosen(model: nn.Module) -> None:
     with pytest.raises(ArgumentError, match="Give target="):
         Saliency(model).attribute(X)
+
+
+def test_the_first_look_at_the_outputs_does_not_write_to_the_inputs() -> None:
+    """A model that works in place on what it is given, asked for a method that looks at the whole batch first."""
+    weight = torch.tensor([1.0, 2.0, 3.0, 4.0])
+
+    def forward(x: Tensor) -> Tensor:
+        return (x.relu_() * weight).sum(dim=1)
+
+    def by_values(found: object) -> Tensor:
+        return found.problem.z[0]
+
+    for function in (forward, lambda x: forward(x).sum()):
+        held = answer(function, Ask(FeatureAblation(), X, whole=True, form=by_values))
+        assert torch.equal(held.reshape(X.shape), X)

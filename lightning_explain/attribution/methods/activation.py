@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from lightning_explain.attribution.derivative import accumulator
 from lightning_explain.attribution.methods.method import METHODS, Method
 from lightning_explain.attribution.problem import Problem
-from lightning_explain.inputs import Point
+from lightning_explain.inputs import Point, is_continuous
 
 
 @METHODS.register("activation")
@@ -27,4 +27,4 @@ class Activation(Method):
         return False
 
     def __call__(self, problem: Problem) -> Point:  # noqa: D102
-        return tuple(z.to(accumulator(z), copy=True) for z in problem.z)
+        return tuple(z.to(accumulator(z) if is_continuous(z) else z.dtype, copy=True) for z in problem.z)

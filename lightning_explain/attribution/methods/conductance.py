@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from lightning_explain.attribution.line import on_the_line
+from lightning_explain.attribution.line import QUADRATURES, on_the_line
 from lightning_explain.attribution.methods.integrated_gradients import IntegratedGradients
 from lightning_explain.attribution.methods.method import METHODS, Method
 from lightning_explain.attribution.place import Input, Neuron
 from lightning_explain.attribution.problem import Problem
 from lightning_explain.attribution.through import Through
 from lightning_explain.inputs import Point
+from lightning_explain.registry import unknown
 
 
 @METHODS.register("conductance")
@@ -25,39 +26,52 @@ class Conductance(Method):
 
     .. math:: \phi_j = \int_0^1 \frac{\partial S}{\partial z_j} \frac{\partial z_j}{\partial \alpha} \, d\alpha
               \approx \sum_k \frac{g_{j,k} + g_{j,k+1}}{2} \, (z_{j,k+1} - z_{j,k}), \qquad
-              z_{j,k} = z_j\big(x^0 + \tfrac{k}{n} (x - x^0)\big)
+              z_{j,k} = z_j\big(x^0 + \alpha_k (x - x^0)\big)
 
-    Differences of the activation stand for its derivative, as in Shrikumar et al.: where the score is linear in the
-    layer, one step is exact. Complete where all that the score depends on passes the layer; the convergence delta
-    shows what goes past it, too. At the input it is integrated gradients, with the trapezoidal rule.
+    at the middles of n steps of the same size, and at both ends: kinks where two steps meet, as in models with round
+    numbers, are then seen from both sides alike. Differences of the activation stand for its derivative, as in
+    Shrikumar et al.: where the score is linear in the layer, one step is exact. Complete where all that the score
+    depends on passes the layer; the convergence delta shows what goes past it, too. At the input it is integrated
+    gradients, with the trapezoidal rule.
 
     At a neuron, what flows from each input :math:`i` through that unit to the *target* (not to the unit itself):
 
     .. math:: \phi_i^j = (x_i - x^0_i) \int_0^1 \frac{\partial S}{\partial z_j}
               \frac{\partial z_j}{\partial x_i} \, d\alpha
 
-    which adds up, over the inputs, to the layer's :math:`\phi_j`.
+    which adds up, over the inputs, to the layer's :math:`\phi_j`; of several neurons it is the sum.
 
     K. Dhamdhere, M. Sundararajan, Q. Yan: How Important Is a Neuron? arXiv:1805.12233, 2018.
     A. Shrikumar, J. Su, A. Kundaje: Computationally Efficient Measures of Internal Neuron Importance. arXiv:1807.09946,
     2018.
 
     Args:
-        n_steps: Steps on the line; ``n_steps + 1`` rows, forward and backward, at a layer (``n_steps`` at a neuron). At
+        n_steps: Steps on the line; ``n_steps + 2`` rows, forward and backward, at a layer (``n_steps`` at a neuron). At
             least 1.
+        quadrature: The rule at a neuron, as in :class:`IntegratedGradients`. At a layer no rule for integrals is
+            needed, and steps are of the same size.
+        multiply_by_inputs: At a neuron, False leaves the factor :math:`x_i - x^0_i` out.
 
     Raises:
-        ValueError: If ``n_steps`` is less than 1.
+        ValueError: If ``n_steps`` is less than 1, or there is no such quadrature.
     """
 
     complete = True
     through = True
 
     n_steps: int = 32
+    quadrature: str = "gauss_legendre"
+    multiply_by_inputs: bool = True
 
     def __post_init__(self) -> None:
         if self.n_steps < 1:
             raise ValueError(f"n_steps must be at least 1, got {self.n_steps}.")
+        if self.quadrature not in QUADRATURES:
+            raise ValueError(unknown("quadrature", self.quadrature, QUADRATURES))
+
+    @property
+    def contributes(self) -> bool:  # noqa: D102
+        return self.multiply_by_inputs
 
     def reference(self, problem: Problem) -> Tensor:
         """The score at the inputs' baseline; integers that the inputs hold fixed are so here, too.
@@ -79,10 +93,11 @@ class Conductance(Method):
         if isinstance(problem.place, Neuron):
             problem.refuse_graph("The conductance of a neuron")
             through = problem.at(Through(**vars(problem.place)), problem.target)
-            return IntegratedGradients(self.n_steps)(through)
+            return IntegratedGradients(self.n_steps, self.quadrature, self.multiply_by_inputs)(through)
         flow = _Flow(problem.samples, problem.create_graph)
-        nodes = torch.linspace(0, 1, self.n_steps + 1, dtype=torch.float64)
-        problem.observe(self.n_steps + 1, on_the_line(problem.at(Input(), problem.target), nodes), flow.add)
+        middles = (torch.arange(self.n_steps, dtype=torch.float64) + 0.5) / self.n_steps
+        nodes = torch.cat([middles.new_zeros(1), middles, middles.new_ones(1)])
+        problem.observe(len(nodes), on_the_line(problem.at(Input(), problem.target), nodes), flow.add)
         return tuple(flow.totals)
 
 

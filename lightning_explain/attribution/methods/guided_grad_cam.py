@@ -124,7 +124,7 @@ def _map(origin: Problem, layer: Layer, rows: Tensor) -> Tensor:
         held.append(activation.detach().requires_grad_())
         return held[-1].clone()
 
-    with intercepted(origin.model, layer, hold):
+    with intercepted(origin, layer, hold):
         score = origin.score(pick(origin.z, rows), rows)
     if not score.requires_grad:
         raise ValueError(f"What is explained does not depend on layer {layer.name!r}; name one in front, layer=...")

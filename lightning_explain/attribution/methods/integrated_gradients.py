@@ -4,11 +4,10 @@ from dataclasses import dataclass
 
 import torch
 
-from lightning_explain.attribution.line import QUADRATURES, mean_gradient_within, on_the_line, quadrature
+from lightning_explain.attribution.line import mean_gradient_within, on_the_line, quadrature, require_quadrature
 from lightning_explain.attribution.methods.method import METHODS, Method
 from lightning_explain.attribution.problem import Problem
 from lightning_explain.inputs import Point
-from lightning_explain.registry import unknown
 
 
 @METHODS.register("integrated_gradients")
@@ -45,11 +44,7 @@ class IntegratedGradients(Method):
     tolerance: float | None = None
 
     def __post_init__(self) -> None:
-        if self.quadrature not in QUADRATURES:
-            raise ValueError(unknown("quadrature", self.quadrature, QUADRATURES))
-        least = 2 if self.quadrature == "riemann_trapezoid" else 1
-        if self.n_steps < least:
-            raise ValueError(f"n_steps must be at least {least} for {self.quadrature}, got {self.n_steps}.")
+        require_quadrature(self.quadrature, self.n_steps)
         if self.tolerance is not None and (self.tolerance <= 0 or self.n_steps < 2):
             raise ValueError(
                 f"tolerance must be more than 0, and n_steps at least 2 with it; got {self.tolerance}, {self.n_steps}."

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lightning_explain.attribution.line import on_the_line, quadrature
+from lightning_explain.attribution.line import on_the_line, quadrature, require_quadrature
 from lightning_explain.attribution.methods.method import METHODS, Method
 from lightning_explain.attribution.place import Input
 from lightning_explain.attribution.problem import Problem
@@ -26,24 +26,25 @@ class InternalInfluence(Method):
     arXiv:1802.03788, 2018.
 
     Args:
-        n_steps: Points on the line (Gauss-Legendre); each costs a row, forward and backward. At least 1.
+        n_steps: Points on the line; each costs a row, forward and backward. At least 1.
+        quadrature: As in :class:`~lightning_explain.attribution.methods.IntegratedGradients`.
 
     Raises:
-        ValueError: If ``n_steps`` is less than 1.
+        ValueError: If ``n_steps`` or ``quadrature`` is not one of these.
     """
 
     n_steps: int = 32
+    quadrature: str = "gauss_legendre"
 
     def __post_init__(self) -> None:
-        if self.n_steps < 1:
-            raise ValueError(f"n_steps must be at least 1, got {self.n_steps}.")
+        require_quadrature(self.quadrature, self.n_steps)
 
     @property
     def contributes(self) -> bool:  # noqa: D102
         return False
 
     def __call__(self, problem: Problem) -> Point:  # noqa: D102
-        nodes, weights = (torch.from_numpy(values) for values in quadrature("gauss_legendre", self.n_steps))
+        nodes, weights = (torch.from_numpy(values) for values in quadrature(self.quadrature, self.n_steps))
         totals: list[Tensor] = []
 
         def add(rows: Tensor, copies: Tensor, _: Point, gradient: Point) -> None:

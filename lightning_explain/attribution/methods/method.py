@@ -37,7 +37,7 @@ class Method(ABC):
     """Whether the variable and its gradient at the inputs are all that the method asks for."""
 
     shares_points: ClassVar[bool] = False
-    """Whether scores at points that all samples share are all that the method asks for."""
+    """Whether scores at points that do not depend on what is explained are all that the method asks for."""
 
     through: ClassVar[bool] = False
     """Whether a neuron is where the explained output is followed through, not what is explained in its place."""

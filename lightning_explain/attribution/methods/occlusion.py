@@ -16,6 +16,7 @@ from lightning_explain.inputs import Point, column
 WINDOWS_PER_SIDE = 7
 
 Sizes: TypeAlias = tuple[int, ...]
+Given: TypeAlias = int | Sizes | None
 
 
 @METHODS.register("occlusion")
@@ -25,7 +26,7 @@ class Occlusion(Method):
 
     A window slides over the positions; an element's attribution is the mean over the windows that
     cover it, :math:`\phi_i = \mathrm{mean}_{w \ni i} \, S(z) - S(z \text{ with } w := z^0)`.
-    Several inputs are occluded one after the other.
+    Several inputs are occluded one after the other. A row for each window, and one for the score.
 
     M. Zeiler, R. Fergus: Visualizing and Understanding Convolutional Networks. arXiv:1311.2901, 2013.
 
@@ -33,9 +34,10 @@ class Occlusion(Method):
         window: The window's size, the same in every dimension or one number for each. As many numbers
             as z has positions (dimensions behind batch and channels): all channels are occluded
             together (see the place's ``channel_dim``); one more: channels too are windowed. None: a seventh
-            of each side, rounded up.
+            of each side, rounded up. A tuple of such windows: one for each tensor.
         stride: The step, likewise; None: the window's size, so that every element is covered once.
-            The last window is shifted back to end at the border.
+        overhang: Whether the last window keeps to the stride, and only the part of it that is inside counts;
+            otherwise it is shifted back to end at the border, as large as the others.
 
     Raises:
         ValueError: If a number is less than 1, or the stride exceeds the window: elements would be
@@ -44,23 +46,25 @@ class Occlusion(Method):
 
     shares_points = True
 
-    window: int | tuple[int, ...] | None = None
-    stride: int | tuple[int, ...] | None = None
+    window: Given | tuple[Given, ...] = None
+    stride: Given | tuple[Given, ...] = None
+    overhang: bool = False
 
     def __post_init__(self) -> None:
         for name, value in (("window", self.window), ("stride", self.stride)):
-            sizes = value if isinstance(value, tuple) else (value,)
-            if any(size is not None and size < 1 for size in sizes):
+            if any(size is not None and size < 1 for size in _flat(value)):
                 raise ValueError(f"The {name} must be at least 1 in every dimension, got {value}.")
 
     def __call__(self, problem: Problem) -> Point:  # noqa: D102
-        return tuple(self._occlude(problem, i) for i in range(len(problem.z)))
+        count = len(problem.z)
+        each = zip(_one_each(self.window, count, "windows"), _one_each(self.stride, count, "strides"), strict=True)
+        return tuple(self._occlude(problem, i, *given) for i, given in enumerate(each))
 
-    def _occlude(self, problem: Problem, which: int) -> Tensor:
+    def _occlude(self, problem: Problem, which: int, window: Given, stride: Given) -> Tensor:
         z, z0 = problem.z[which], problem.z0[which]
         sides = tuple(z.shape[1:])
-        window, stride = self._window(sides, problem.place.channel_dim)
-        corners = list(product(*map(_starts, sides, window, stride)))
+        window, stride = _window(sides, problem.place.channel_dim, window, stride)
+        corners = list(product(*(self._starts(*along) for along in zip(sides, window, stride, strict=True))))
         starts = torch.tensor(corners, dtype=torch.long, device=z.device)
 
         def occluded(rows: Tensor, copies: Tensor) -> Point:
@@ -77,34 +81,50 @@ class Occlusion(Method):
             cover[region] += 1
         return total / cover
 
-    def _window(self, sides: Sizes, channel_dim: int | None) -> tuple[Sizes, Sizes]:
-        # In all dimensions of a sample, channels too.
-        channels = channel_axis(sides, channel_dim)
-        if isinstance(self.window, tuple) and len(self.window) == len(sides):
-            channels = None
-        positions = sides if channels is None else sides[:channels] + sides[channels + 1 :]
-        window = _sizes(self.window, positions, tuple(ceil(side / WINDOWS_PER_SIDE) for side in positions), "window")
-        stride = _sizes(self.stride, positions, window, "stride")
-        if any(step > size for step, size in zip(stride, window, strict=True)):
-            raise ValueError(f"The stride {stride} exceeds the window {window}: elements would be left out.")
-        if channels is not None:
-            window, stride = ((*sizes[:channels], sides[channels], *sizes[channels:]) for sizes in (window, stride))
-        return tuple(map(min, window, sides)), stride
+    def _starts(self, side: int, size: int, step: int) -> list[int]:
+        last = side - size
+        starts = list(range(0, last + 1, step))
+        if starts[-1] == last:
+            return starts
+        return [*starts, starts[-1] + step if self.overhang else last]
 
 
-def _sizes(given: int | Sizes | None, sides: Sizes, default: Sizes, what: str) -> Sizes:
+def _window(sides: Sizes, channel_dim: int | None, window: Given, stride: Given) -> tuple[Sizes, Sizes]:
+    # In all dimensions of a sample, channels too.
+    channels = channel_axis(sides, channel_dim)
+    if isinstance(window, tuple) and len(window) == len(sides):
+        channels = None
+    positions = sides if channels is None else sides[:channels] + sides[channels + 1 :]
+    sizes = _sizes(window, positions, tuple(ceil(side / WINDOWS_PER_SIDE) for side in positions), "window")
+    steps = _sizes(stride, positions, sizes, "stride")
+    if any(step > size < side for step, size, side in zip(steps, sizes, positions, strict=True)):
+        raise ValueError(f"The stride {steps} exceeds the window {sizes}: elements would be left out.")
+    if channels is not None:
+        sizes, steps = ((*each[:channels], sides[channels], *each[channels:]) for each in (sizes, steps))
+    return tuple(map(min, sizes, sides)), steps
+
+
+def _one_each(given: Given | tuple[Given, ...], count: int, what: str) -> tuple[Given, ...]:
+    if not isinstance(given, tuple) or all(isinstance(size, int) for size in given):
+        return (given,) * count  # type: ignore[return-value]
+    if len(given) != count:
+        raise ValueError(f"Expected {what} for {count} tensor(s), got {len(given)}.")
+    return given
+
+
+def _flat(given: Given | tuple[Given, ...]) -> tuple[int | None, ...]:
+    if not isinstance(given, tuple):
+        return (given,)
+    return tuple(size for part in given for size in _flat(part))
+
+
+def _sizes(given: Given, sides: Sizes, default: Sizes, what: str) -> Sizes:
     if given is None:
         return default
     sizes = given if isinstance(given, tuple) else (given,) * len(sides)
     if len(sizes) != len(sides):
         raise ValueError(f"The {what} {given} has {len(sizes)} number(s); expected {len(sides)}, for sides {sides}.")
     return sizes
-
-
-def _starts(side: int, size: int, step: int) -> list[int]:
-    last = side - size
-    starts = list(range(0, last + 1, step))
-    return starts if starts[-1] == last else [*starts, last]
 
 
 def _inside(starts: Tensor, window: Sizes, sides: Sizes) -> Tensor:

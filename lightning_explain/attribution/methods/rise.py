@@ -43,6 +43,8 @@ class RISE(Method):
         ValueError: If one of these is out of range.
     """
 
+    shares_points = True
+
     n_masks: int = 1000
     cells: int = 7
     probability: float = 0.5

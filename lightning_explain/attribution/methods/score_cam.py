@@ -31,6 +31,7 @@ class ScoreCAM(CAM):
     """
 
     one_pass = False
+    shares_points = True
 
     def __call__(self, problem: Problem) -> Point:  # noqa: D102
         return tuple(self.laid_out(problem, z, self._shares(problem, which)) for which, z in enumerate(problem.z))

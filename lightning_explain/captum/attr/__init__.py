@@ -1,18 +1,97 @@
 """Attribution: the names of ``captum.attr``."""
 
+from lightning_explain.captum.attr._models.base import InterpretableEmbeddingBase as InterpretableEmbeddingBase
+from lightning_explain.captum.attr._models.base import TokenReferenceBase as TokenReferenceBase
+from lightning_explain.captum.attr._models.base import (
+    configure_interpretable_embedding_layer as configure_interpretable_embedding_layer,
+)
+from lightning_explain.captum.attr._models.base import (
+    remove_interpretable_embedding_layer as remove_interpretable_embedding_layer,
+)
+from lightning_explain.captum.attr._utils import visualization as visualization
+from lightning_explain.captum.attr._utils.baselines import ProductBaselines as ProductBaselines
+from lightning_explain.captum.attr._utils.class_summarizer import ClassSummarizer as ClassSummarizer
+from lightning_explain.captum.attr._utils.interpretable_input import ImageMaskInput as ImageMaskInput
+from lightning_explain.captum.attr._utils.interpretable_input import InterpretableInput as InterpretableInput
+from lightning_explain.captum.attr._utils.interpretable_input import TextTemplateInput as TextTemplateInput
+from lightning_explain.captum.attr._utils.interpretable_input import TextTokenInput as TextTokenInput
+from lightning_explain.captum.attr._utils.stat import MSE as MSE
+from lightning_explain.captum.attr._utils.stat import CommonStats as CommonStats
+from lightning_explain.captum.attr._utils.stat import Count as Count
+from lightning_explain.captum.attr._utils.stat import Max as Max
+from lightning_explain.captum.attr._utils.stat import Mean as Mean
+from lightning_explain.captum.attr._utils.stat import Min as Min
+from lightning_explain.captum.attr._utils.stat import StatValue as StatValue
+from lightning_explain.captum.attr._utils.stat import StdDev as StdDev
+from lightning_explain.captum.attr._utils.stat import Sum as Sum
+from lightning_explain.captum.attr._utils.stat import Var as Var
+from lightning_explain.captum.attr._utils.summarizer import Summarizer as Summarizer
+from lightning_explain.captum.attr._utils.summarizer import SummarizerSingleTensor as SummarizerSingleTensor
 from lightning_explain.captum.attr.attribution import Attribution as Attribution
 from lightning_explain.captum.attr.attribution import GradientAttribution as GradientAttribution
 from lightning_explain.captum.attr.attribution import LayerAttribution as LayerAttribution
 from lightning_explain.captum.attr.attribution import NeuronAttribution as NeuronAttribution
 from lightning_explain.captum.attr.attribution import PerturbationAttribution as PerturbationAttribution
+from lightning_explain.captum.attr.dataloader import DataLoaderAttribution as DataLoaderAttribution
+from lightning_explain.captum.attr.dataloader import InputRole as InputRole
 from lightning_explain.captum.attr.deep_lift import DeepLift as DeepLift
 from lightning_explain.captum.attr.deep_lift import DeepLiftShap as DeepLiftShap
 from lightning_explain.captum.attr.gradient_shap import GradientShap as GradientShap
 from lightning_explain.captum.attr.gradients import InputXGradient as InputXGradient
 from lightning_explain.captum.attr.gradients import IntegratedGradients as IntegratedGradients
 from lightning_explain.captum.attr.gradients import Saliency as Saliency
+from lightning_explain.captum.attr.layers import InternalInfluence as InternalInfluence
+from lightning_explain.captum.attr.layers import LayerActivation as LayerActivation
+from lightning_explain.captum.attr.layers import LayerConductance as LayerConductance
+from lightning_explain.captum.attr.layers import LayerDeconvolution as LayerDeconvolution
+from lightning_explain.captum.attr.layers import LayerDeepLift as LayerDeepLift
+from lightning_explain.captum.attr.layers import LayerDeepLiftShap as LayerDeepLiftShap
+from lightning_explain.captum.attr.layers import LayerFeatureAblation as LayerFeatureAblation
+from lightning_explain.captum.attr.layers import LayerFeaturePermutation as LayerFeaturePermutation
+from lightning_explain.captum.attr.layers import LayerGradCam as LayerGradCam
+from lightning_explain.captum.attr.layers import LayerGradientShap as LayerGradientShap
+from lightning_explain.captum.attr.layers import LayerGradientXActivation as LayerGradientXActivation
+from lightning_explain.captum.attr.layers import LayerGuidedBackprop as LayerGuidedBackprop
+from lightning_explain.captum.attr.layers import LayerIntegratedGradients as LayerIntegratedGradients
+from lightning_explain.captum.attr.layers import LayerKernelShap as LayerKernelShap
+from lightning_explain.captum.attr.layers import LayerLime as LayerLime
+from lightning_explain.captum.attr.layers import LayerLRP as LayerLRP
+from lightning_explain.captum.attr.layers import LayerOcclusion as LayerOcclusion
+from lightning_explain.captum.attr.layers import LayerShapleyValues as LayerShapleyValues
+from lightning_explain.captum.attr.layers import LayerShapleyValueSampling as LayerShapleyValueSampling
+from lightning_explain.captum.attr.lime import KernelShap as KernelShap
+from lightning_explain.captum.attr.lime import Lime as Lime
+from lightning_explain.captum.attr.lime_base import LimeBase as LimeBase
+from lightning_explain.captum.attr.llm import LLMAttribution as LLMAttribution
+from lightning_explain.captum.attr.llm import LLMAttributionResult as LLMAttributionResult
+from lightning_explain.captum.attr.llm import LLMGradientAttribution as LLMGradientAttribution
+from lightning_explain.captum.attr.llm import RemoteLLMAttribution as RemoteLLMAttribution
+from lightning_explain.captum.attr.llm import RemoteLLMProvider as RemoteLLMProvider
+from lightning_explain.captum.attr.llm import VLLMProvider as VLLMProvider
 from lightning_explain.captum.attr.lrp import LRP as LRP
+from lightning_explain.captum.attr.neurons import NeuronConductance as NeuronConductance
+from lightning_explain.captum.attr.neurons import NeuronDeconvolution as NeuronDeconvolution
+from lightning_explain.captum.attr.neurons import NeuronDeepLift as NeuronDeepLift
+from lightning_explain.captum.attr.neurons import NeuronDeepLiftShap as NeuronDeepLiftShap
+from lightning_explain.captum.attr.neurons import NeuronFeatureAblation as NeuronFeatureAblation
+from lightning_explain.captum.attr.neurons import NeuronFeaturePermutation as NeuronFeaturePermutation
+from lightning_explain.captum.attr.neurons import NeuronGradient as NeuronGradient
+from lightning_explain.captum.attr.neurons import NeuronGradientShap as NeuronGradientShap
+from lightning_explain.captum.attr.neurons import NeuronGuidedBackprop as NeuronGuidedBackprop
+from lightning_explain.captum.attr.neurons import NeuronInputXGradient as NeuronInputXGradient
+from lightning_explain.captum.attr.neurons import NeuronIntegratedGradients as NeuronIntegratedGradients
+from lightning_explain.captum.attr.neurons import NeuronKernelShap as NeuronKernelShap
+from lightning_explain.captum.attr.neurons import NeuronLime as NeuronLime
+from lightning_explain.captum.attr.neurons import NeuronLRP as NeuronLRP
+from lightning_explain.captum.attr.neurons import NeuronOcclusion as NeuronOcclusion
+from lightning_explain.captum.attr.neurons import NeuronShapleyValues as NeuronShapleyValues
+from lightning_explain.captum.attr.neurons import NeuronShapleyValueSampling as NeuronShapleyValueSampling
 from lightning_explain.captum.attr.noise_tunnel import NoiseTunnel as NoiseTunnel
+from lightning_explain.captum.attr.perturbations import FeatureAblation as FeatureAblation
+from lightning_explain.captum.attr.perturbations import FeaturePermutation as FeaturePermutation
+from lightning_explain.captum.attr.perturbations import Occlusion as Occlusion
 from lightning_explain.captum.attr.rectified import Deconvolution as Deconvolution
 from lightning_explain.captum.attr.rectified import GuidedBackprop as GuidedBackprop
 from lightning_explain.captum.attr.rectified import GuidedGradCam as GuidedGradCam
+from lightning_explain.captum.attr.shapley import ShapleyValues as ShapleyValues
+from lightning_explain.captum.attr.shapley import ShapleyValueSampling as ShapleyValueSampling

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from functools import wraps
+from inspect import signature
 from typing import Any
 
 import torch
@@ -36,6 +37,7 @@ def answered(asks: Callable[..., Ask | list[Ask]]) -> Callable[..., Any]:
         asked = asks(self, *args, **kwargs)
         return answers(self.forward_func, asked) if isinstance(asked, list) else answer(self.forward_func, asked)
 
+    attribute.__signature__ = signature(asks)  # type: ignore[attr-defined]  # for tools that look no deeper
     outer = published(attribute)
     outer.asks = asks  # type: ignore[attr-defined]
     outer.__annotations__["return"] = Any
@@ -81,6 +83,14 @@ class Attribution:
             True or False.
         """
         return False
+
+    def asked(self, *args: Any, **kwargs: Any) -> Ask:
+        """What a call of ``attribute`` asks.
+
+        Returns:
+            The question.
+        """
+        return self.attribute.asks(self, *args, **kwargs)  # type: ignore[attr-defined, no-any-return]
 
     def attribute_future(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
         """Explain a forward function that returns futures.
@@ -155,6 +165,14 @@ class PerturbationAttribution(Attribution):
     def multiplies_by_inputs(self) -> bool:
         """Whether attributions are shares of the output."""
         return True
+
+    def bar_title(self, show_progress: bool) -> str:
+        """What stands before a progress bar.
+
+        Returns:
+            ``"Feature Ablation attribution"``, say; empty where none is wanted.
+        """
+        return f"{self.get_name()} attribution" if show_progress else ""
 
 
 class InternalAttribution(Attribution):

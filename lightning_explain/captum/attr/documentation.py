@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from inspect import signature
+from inspect import Signature, signature
 from typing import Any
 
 PARAMETERS = {
@@ -36,9 +36,54 @@ PARAMETERS = {
     "nt_samples_batch_size": "How many copies of all samples go through the model at once, at most; None: chosen by"
     " measurement.",
     "draw_baseline_from_distrib": "Whether baselines are a distribution, one of which is drawn for each noisy copy.",
+    "feature_mask": "Integers, equal where elements are one feature, which broadcast against the inputs; None: each"
+    " element is one.",
+    "sliding_window_shapes": "The window's size in each dimension after the first, or one for each input.",
+    "strides": "How far it moves: an integer, one for each dimension, or one of these for each input; None: 1.",
+    "perturbations_per_eval": "The most perturbations of the batch that go through the model at once; 1: chosen by"
+    " measurement.",
+    "n_samples": "How often is sampled.",
+    "return_input_shape": "Whether attributions have the inputs' shape; otherwise they are one row of coefficients of"
+    " the features.",
+    "show_progress": "Whether a bar on standard error shows how far it is.",
     "attribute_to_layer_input": "Whether the layer's input is meant, not its output.",
+    "attribute_to_neuron_input": "Whether the neuron is in the layer's input, not in its output.",
+    "neuron_selector": "The neuron: an integer; a tuple of integers and slices, what these select being summed; or a"
+    " function of what goes through the layer (a tuple, where several tensors do) that gives a number for each sample.",
+    "grad_kwargs": "{'materialize_grads': True} or {'allow_unused': True} make the gradient zero where the output does"
+    " not depend on the layer; other keys play no part.",
+    "layer_baselines": "What takes the place of what is taken out of the layer: None (zeros), a number, a tensor like"
+    " the layer's, or one of these for each of its tensors.",
+    "layer_mask": "Which elements of the layer are perturbed as one: integers that broadcast against its tensor, or one"
+    " such tensor for each.",
+    "relu_attributions": "Whether negative attributions become zero.",
+    "attr_dim_summation": "Whether channels are summed, so that one is left.",
 }
 """Parameter -> description; "Class.parameter" where it means something else to a class."""
+
+
+CONSTRUCTOR = {
+    "forward_func": "A model, or any function of the inputs and the additional arguments.",
+    "model": "A model.",
+    "layer": "The layer, a module; where attributions are about layers, or a list of them.",
+    "device_ids": "Accepted and not needed: a layer runs where it is.",
+    "multiply_by_inputs": "Whether attributions are shares of what is explained; otherwise they are sensitivities.",
+    "memory_efficient": "Accepted and not needed: rows go through the model in chunks that fit.",
+}
+"""Parameter of a constructor -> description."""
+
+
+def documented_class(summary: str, constructor: Signature) -> str:
+    """The docstring of a class that is made of another.
+
+    Returns:
+        The summary, and what the constructor takes.
+
+    Raises:
+        KeyError: If a parameter is not described.
+    """
+    listed = "\n".join(f"    {name}: {CONSTRUCTOR[name]}" for name in constructor.parameters if name != "self")
+    return f"{summary}\n\nArgs:\n{listed}"
 
 
 def documented(method: Callable[..., Any]) -> str:

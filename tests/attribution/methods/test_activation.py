@@ -35,3 +35,9 @@ def test_the_target_plays_no_part() -> None:
     found = [explain(case.model(), case.inputs(), "activation", Layer("lstm"), target).point for target in (0, 2)]
     assert len(found[0]) == 3
     assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
+
+
+def test_integers_are_what_they_are() -> None:
+    model, ids = torch.nn.Sequential(torch.nn.Embedding(5, 3), torch.nn.Flatten()), torch.tensor([[1, 2], [3, 4]])
+    found = explain(model, ids, Activation(), Layer("0", of="input"), 0, baseline=0).values
+    assert torch.equal(found, ids)

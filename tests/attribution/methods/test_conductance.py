@@ -40,10 +40,11 @@ def test_it_is_mean_gradient_times_difference_between_neighbors(steps: int) -> N
             model, x, Conductance(steps), world.place, TARGETS, baseline=baseline(), max_rows=max_rows
         ).values
         for i, target in enumerate(TARGETS.tolist()):
-            line = [baseline()[0] + k / steps * (x[i] - baseline()[0]) for k in range(steps + 1)]
+            nodes = [0, *((2 * k + 1) / (2 * steps) for k in range(steps)), 1]
+            line = [baseline()[0] + node * (x[i] - baseline()[0]) for node in nodes]
             z = [world.variable(model, point).detach() for point in line]
             g = [gradient(world, model, point, target) for point in z]
-            expected = sum((g[k] + g[k + 1]) / 2 * (z[k + 1] - z[k]) for k in range(steps))
+            expected = sum((g[k] + g[k + 1]) / 2 * (z[k + 1] - z[k]) for k in range(steps + 1))
             torch.testing.assert_close(found[i], expected, rtol=0, atol=1e-12)
 
 
@@ -53,6 +54,22 @@ def test_where_the_score_is_linear_in_the_layer_one_step_is_exact() -> None:
     assert found.delta.abs().max() < 1e-12
     many = explain(model, x, Conductance(50), Layer("head", of="input"), TARGETS, baseline=baseline())
     torch.testing.assert_close(found.values, many.values, rtol=0, atol=1e-12)
+
+
+def test_a_kink_between_two_steps_is_seen_from_both_sides() -> None:
+    """relu(x - 2) from 0 to 10: with 10 steps the kink is where the third begins."""
+
+    class Kinked(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.same = nn.Identity()
+
+        def forward(self, x: Tensor) -> Tensor:
+            return (self.same(x) - 2).relu().sum(dim=1)
+
+    x = torch.full((2, 1), 10.0, dtype=torch.float64)
+    found = explain(Kinked(), x, Conductance(10), Layer("same"), "output")
+    torch.testing.assert_close(found.values, torch.full_like(x, 8.0), rtol=0, atol=1e-12)
 
 
 def test_captum_agrees_in_the_limit() -> None:
@@ -114,7 +131,7 @@ def test_rows() -> None:
     seen: list[int] = []
     model.conv1.register_forward_hook(lambda _m, _args, out: seen.append(len(out)))
     explain(model, x, Conductance(10), Layer("conv2"), TARGETS)
-    assert sum(seen) == 3 * (11 + 3)  # the outputs; what the layer holds; the score at the baseline
+    assert sum(seen) == 3 * (12 + 3)  # the outputs; what the layer holds; the score at the baseline
     seen.clear()
     explain(model, x, Conductance(10), Neuron("conv2", UNIT), TARGETS)
     assert sum(seen) == 3 * (10 + 1)
@@ -123,5 +140,21 @@ def test_rows() -> None:
 def test_what_cannot_be_is_refused() -> None:
     with pytest.raises(ValueError, match="n_steps must be at least 1, got 0"):
         Conductance(0)
+    with pytest.raises(ValueError, match="No quadrature 'simpson'"):
+        Conductance(quadrature="simpson")
     with pytest.raises(ValueError, match="The conductance of a neuron cannot be trained on"):
         explain(net(), samples(), Conductance(2), Neuron("conv2", UNIT), TARGETS, create_graph=True)
+
+
+@pytest.mark.parametrize("rule", ["riemann_left", "riemann_trapezoid"])
+def test_at_a_neuron_the_rule_can_be_chosen(rule: str) -> None:
+    model, x = net(), samples()
+    place = Neuron("conv2", UNIT)
+    found = explain(model, x, Conductance(6, rule), place, TARGETS, baseline=baseline()).values
+    without = explain(model, x, Conductance(6, rule, multiply_by_inputs=False), place, TARGETS, baseline=baseline())
+    torch.testing.assert_close(found, without.values * (x - baseline()), rtol=0, atol=1e-12)
+    theirs = NeuronConductance(model, model.conv2).attribute(
+        x, UNIT, baseline(), target=TARGETS, n_steps=6, method=rule
+    )
+    factor = 6 / 5 if rule == "riemann_trapezoid" else 1  # their weights add up to 5 / 6
+    torch.testing.assert_close(found, theirs.detach() * factor, rtol=0, atol=1e-7)

@@ -46,16 +46,38 @@ def test_captum_agrees_on_the_same_permutation() -> None:
 
 
 @pytest.mark.parametrize("n", [2, 3, 6])
-def test_every_permutation_moves_something_and_none_is_favored(n: int) -> None:
-    drawn = permutations(n, 600, 1)
-    assert torch.equal(drawn.sort(dim=1).values, torch.arange(n).expand(600, n))
-    assert (drawn != torch.arange(n)).any(dim=1).all()
-    if n == 3:  # five are left, each as likely
-        _, counts = drawn.unique(dim=0, return_counts=True)
-        assert len(counts) == 5
-        assert counts.min() > 80
-    assert torch.equal(drawn, permutations(n, 600, 1))
-    assert n == 2 or not torch.equal(drawn, permutations(n, 600, 2))
+def test_every_permutation_moves_every_sample_and_no_donor_is_favored(n: int) -> None:
+    drawn = permutations(n, 900, 1)
+    assert torch.equal(drawn.sort(dim=1).values, torch.arange(n).expand(900, n))
+    assert (drawn != torch.arange(n)).all()
+    for sample in range(n):
+        counts = drawn[:, sample].bincount(minlength=n)
+        others = counts[torch.arange(n) != sample]
+        assert (others - 900 / (n - 1)).abs().max() < 0.25 * 900 / (n - 1)
+    assert torch.equal(drawn, permutations(n, 900, 1))
+    assert n == 2 or not torch.equal(drawn, permutations(n, 900, 2))
+
+
+def test_a_function_of_the_callers_exchanges_each_feature_once() -> None:
+    model, x, mask = net(), samples(), odd_ids("input", per_sample=True)
+    seen = []
+
+    def turned(z: tuple[Tensor, ...], masks: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        seen.append(masks[0])
+        return (torch.where(masks[0], z[0].flip(0), z[0]),)
+
+    for max_rows in (None, 2, 5):
+        seen.clear()
+        found = explain(
+            model, x, FeaturePermutation(exchange=turned), target=TARGETS, feature_mask=mask, max_rows=max_rows
+        )
+        assert len(seen) == 4
+        assert torch.equal(sum(held.int() for held in seen), torch.ones_like(mask, dtype=torch.int32))
+        for i, number in ((0, -10), (1, 11)):
+            exchanged = torch.where(mask[i] == number, x.flip(0)[i], x[i])[None]
+            fall = model(x[i : i + 1])[0, TARGETS[i]] - model(exchanged)[0, TARGETS[i]]
+            expected = fall.detach().expand((mask[i] == number).sum())
+            torch.testing.assert_close(found.values[i][mask[i] == number], expected, rtol=0, atol=1e-12)
 
 
 def test_rows_and_no_baseline() -> None:

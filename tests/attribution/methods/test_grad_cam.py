@@ -146,3 +146,26 @@ def test_half_precision_maps_are_upsampled() -> None:
     found = explain(model, x.bfloat16(), GradCAM("conv", signed=True), target=[[0, 1], [1, 2]]).values
     exact = explain(model.float(), x.bfloat16().float(), GradCAM("conv", signed=True), target=[[0, 1], [1, 2]]).values
     assert F.cosine_similarity(found.flatten(), exact.flatten(), dim=0) > 0.99
+
+
+def test_channels_can_be_kept() -> None:
+    model, x = net(), samples()
+    with_all = explain(model, x, GradCAM(signed=True, summed=False), WORLDS["input"].place, TARGETS).values
+    summed = explain(model, x, GradCAM(signed=True), WORLDS["input"].place, TARGETS).values
+    assert with_all.shape == x.shape
+    torch.testing.assert_close(with_all.sum(dim=1, keepdim=True), summed, rtol=0, atol=1e-12)
+    for i, target in enumerate(TARGETS.tolist()):
+        alpha = gradient(WORLDS["input"], model, x[i], target).mean(dim=(1, 2), keepdim=True)
+        torch.testing.assert_close(with_all[i], alpha * x[i], rtol=0, atol=1e-12)
+
+
+def test_a_layer_without_positions_can_be_taken_for_one() -> None:
+    case = BY_NAME["mlp"]
+    model, x = case.model(), case.inputs()
+    flow = explain(model, x, "input_x_gradient", Layer("hidden"), 1).values
+    cam = GradCAM(signed=True, needs_positions=False)
+    found = explain(model, x, cam, Layer("hidden"), 1)
+    assert found.coarse is None  # there is nothing to interpolate
+    torch.testing.assert_close(found.values, flow.sum(dim=1, keepdim=True), rtol=0, atol=1e-12)
+    with pytest.raises(ValueError, match="Grad-CAM needs a layer whose output is"):
+        explain(model, x, GradCAM(), Layer("hidden"), 1)

@@ -32,6 +32,15 @@ def test_captum_agrees() -> None:
     torch.testing.assert_close(found, theirs, rtol=0, atol=1e-7)  # their weights are float32
 
 
+@pytest.mark.parametrize("rule", ["riemann_left", "riemann_middle", "riemann_right"])
+def test_the_rule_can_be_chosen(rule: str) -> None:
+    model, x = net(), samples()
+    model.relu.inplace = False
+    found = explain(model, x, InternalInfluence(5, rule), Layer("conv2"), TARGETS, baseline=baseline()).values
+    theirs = Captum(model, model.conv2).attribute(x, baseline(), target=TARGETS, n_steps=5, method=rule)
+    torch.testing.assert_close(found, theirs.detach(), rtol=0, atol=1e-7)
+
+
 def test_at_the_input_it_is_the_mean_gradient_of_integrated_gradients() -> None:
     model, x = net(), samples()
     found = explain(model, x, InternalInfluence(9), None, TARGETS, baseline=baseline()).values
@@ -42,5 +51,9 @@ def test_at_the_input_it_is_the_mean_gradient_of_integrated_gradients() -> None:
 
 
 def test_what_cannot_be_is_refused() -> None:
-    with pytest.raises(ValueError, match="n_steps must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="n_steps must be at least 1 for gauss_legendre, got 0"):
         InternalInfluence(0)
+    with pytest.raises(ValueError, match="n_steps must be at least 2 for riemann_trapezoid, got 1"):
+        InternalInfluence(1, "riemann_trapezoid")
+    with pytest.raises(ValueError, match="No quadrature 'simpson'"):
+        InternalInfluence(quadrature="simpson")

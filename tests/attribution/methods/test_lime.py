@@ -86,6 +86,21 @@ def test_the_lasso_drops_what_adds_little_whatever_the_units_of_the_score() -> N
     assert theirs.abs().max() == 0
 
 
+def test_the_lassos_strength_in_units_of_the_score() -> None:
+    # Of independent halves of 0 and 1 each has variance 1/4: the lasso takes 4 alpha off each slope.
+    x = torch.eye(5, dtype=torch.float64)[:1] + 1
+    found = [
+        explain(
+            Sum(factor), x, Lime(32, alpha=0.05, relative=False, kernel_width=1e6), target="output", baseline=0.0
+        ).values
+        for factor in (1.0, 10.0)
+    ]
+    slopes = x * Sum().weight
+    for factor, values in zip((1.0, 10.0), found, strict=True):
+        expected = (factor * slopes).sign() * ((factor * slopes).abs() - 0.2).clamp(min=0)
+        torch.testing.assert_close(values, expected, rtol=0, atol=1e-6)
+
+
 def test_captum_agrees_on_the_same_coalitions() -> None:
     model, x, b, mask = net(), samples(), baseline(), torch.arange(40).view(1, 2, 5, 4) % 6
     drawn = (torch.rand(60, 6, generator=stream("lime", 0)) < 0.5).long()

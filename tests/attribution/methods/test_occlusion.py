@@ -69,6 +69,48 @@ def test_it_is_the_mean_fall_over_the_windows(
         torch.testing.assert_close(found[i], expected, rtol=0, atol=1e-12)
 
 
+def overhanging(sides: tuple[int, ...], window: tuple[int, ...], stride: tuple[int, ...]) -> list[Tensor]:
+    """Masks: the window goes in steps until it has reached the end; what is outside does not count."""
+    masks = [torch.zeros(sides, dtype=torch.bool)]
+    for dim, (side, size, step) in enumerate(zip(sides, window, stride, strict=True)):
+        position, along = 0, []
+        while not along or position - step + size < side:
+            along.append(torch.tensor([position <= i < position + size for i in range(side)]))
+            position += step
+        shape = [side if d == dim else 1 for d in range(len(sides))]
+        masks = [mask | ~line.view(shape) for mask in masks for line in along]
+    return [~mask for mask in masks]
+
+
+@pytest.mark.parametrize(
+    ("window", "stride"),
+    [((2, 3, 3), (1, 2, 2)), ((1, 2, 3), (1, 2, 3)), ((2, 5, 4), (9, 9, 9)), ((2, 4, 1), (2, 3, 1))],
+)
+def test_windows_that_hang_over_the_border(window: tuple[int, ...], stride: tuple[int, ...]) -> None:
+    model, x, world = net(), samples(), WORLDS["input"]
+    method = Occlusion(window, stride, overhang=True)
+    found = explain(model, x, method, world.place, TARGETS, baseline=baseline(), max_rows=5).values
+    for i, target in enumerate(TARGETS.tolist()):
+        masks = overhanging((2, 5, 4), window, stride)
+        expected = occlude(lambda z, t=target: world.score(model, z, t), x[i], baseline()[0], masks)
+        torch.testing.assert_close(found[i], expected, rtol=0, atol=1e-12)
+    theirs = Captum(model).attribute(x, window, stride, baseline(), TARGETS)
+    torch.testing.assert_close(found, theirs, rtol=0, atol=1e-5, check_dtype=False)  # Captum divides in float32
+
+
+def test_every_input_has_a_window_of_its_own() -> None:
+    inputs = (torch.randn(2, 5), torch.randn(2, 3, 4))
+    forward = lambda _, point: point[0].prod(dim=1) + point[1].flatten(1).norm(dim=1)  # noqa: E731
+    place = Input(channel_dim=None)
+    found = explain(nn.Identity(), inputs, Occlusion(((2,), (1, 3)), (1, (1, 2))), place, "output", forward=forward)
+    first = explain(nn.Identity(), inputs, Occlusion(((2,), 1), 1), place, "output", forward=forward)
+    second = explain(nn.Identity(), inputs, Occlusion((1, (1, 3)), (1, (1, 2))), place, "output", forward=forward)
+    torch.testing.assert_close(found.values[0], first.values[0])
+    torch.testing.assert_close(found.values[1], second.values[1])
+    with pytest.raises(ValueError, match=r"Expected windows for 2 tensor\(s\), got 3"):
+        explain(nn.Identity(), inputs, Occlusion(((2,), (1, 3), (1,))), place, "output", forward=forward)
+
+
 @pytest.mark.parametrize("where", ["output", "layer_input"])
 def test_layers_are_occluded_too(where: str) -> None:
     model, x, world = net(), samples(), WORLDS[where]

@@ -9,13 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from lightning_explain.captum.attr._utils.interpretable_input import InterpretableInput, TokenizerLike
+from lightning_explain.captum.attr.attribution import Attribution
 from lightning_explain.captum.errors import ArgumentError, ArgumentTypeError
 
 GENERATION: dict[str, Any] = {"max_new_tokens": 25, "do_sample": False, "temperature": None, "top_p": None}
 """How a text is written where it is not given."""
 
 
-class BaseLLMAttribution:
+class BaseLLMAttribution(Attribution):
     """The base of explanations of language models.
 
     Args:
@@ -34,19 +35,11 @@ class BaseLLMAttribution:
             raise ArgumentTypeError(
                 f"{type(self).__name__} takes {', '.join(self.SUPPORTED_METHODS)}; got {type(attr_method).__name__}."
             )
-        self.forward_func = attr_method.forward_func
+        super().__init__(attr_method.forward_func)
         self.model: Any = attr_method.forward_func
         self.attr_method = attr_method
         self.tokenizer = tokenizer
         self.device: torch.device = _device(self.model)
-
-    def attribute_future(self) -> None:
-        """Explain a model that answers later.
-
-        Raises:
-            NotImplementedError: Always.
-        """
-        raise NotImplementedError(f"attribute_future is not there for {type(self).__name__}; use attribute.")
 
     def _target_tokens(
         self, inp: InterpretableInput, target: str | Tensor | None, gen_args: dict[str, Any] | None

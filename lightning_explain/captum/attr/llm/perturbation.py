@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -21,6 +22,7 @@ from lightning_explain.captum.attr.llm.pieces import pieces
 from lightning_explain.captum.attr.llm.result import LLMAttributionResult
 from lightning_explain.captum.attr.llm.scores import at_once, one_by_one
 from lightning_explain.captum.errors import ArgumentError
+from lightning_explain.randomness import isolated, stream
 
 Inspect = Callable[[str, str, list[float]], None]
 LogProbs = Callable[[Tensor], Tensor]
@@ -69,7 +71,7 @@ class LLMAttribution(BaseLLMAttribution):
         Args:
             inp: The input and its features.
             target: The text, or its token ids (tokens,); None: what the model writes.
-            num_trials: How often the method is run; attributions are the mean.
+            num_trials: How often the method is run, each time with other random numbers; attributions are the mean.
             gen_args: How the text is written, where it is not given; None: up to 25 tokens, each the likeliest.
             use_cached_outputs: Whether a pass sees the new token alone, and what the model kept of those before.
             _inspect_forward: Called with each input, the text and its probabilities.
@@ -83,6 +85,8 @@ class LLMAttribution(BaseLLMAttribution):
         Raises:
             ArgumentError: If arguments do not fit.
         """
+        if num_trials < 1:
+            raise ArgumentError(f"Expected at least one trial, got num_trials={num_trials}.")
         tokens = self._target_tokens(inp, target, gen_args)
         log_probs = self._log_probs(inp, tokens, forward_in_tokens, use_cached_outputs)
         score = _Score(
@@ -95,8 +99,11 @@ class LLMAttribution(BaseLLMAttribution):
         method = copy.copy(self.attr_method)
         method.forward_func = score
         there = inp.to_tensor().to(self.device)
-        trials = [method.attribute(there, **kwargs).reshape(-1, inp.n_itp_features) for _ in range(num_trials)]
-        attr = inp.format_attr(torch.stack([trial.float() for trial in trials]).mean(dim=0))
+        trials = []
+        for trial in range(num_trials):
+            with _other_draws(trial):
+                trials.append(method.attribute(there, **kwargs).reshape(-1, inp.n_itp_features).float())
+        attr = inp.format_attr(torch.stack(trials).mean(dim=0))
         return LLMAttributionResult(
             seq_attr=attr[0],
             token_attr=attr[1:] if self.include_per_token_attr else None,
@@ -128,6 +135,11 @@ class LLMAttribution(BaseLLMAttribution):
 
     def _prompt(self, inp: InterpretableInput, there: Tensor) -> str:
         return self.tokenizer.decode(model_inputs(inp, there, self.tokenizer, self.device)["input_ids"][0])
+
+
+def _other_draws(trial: int) -> AbstractContextManager[None]:
+    # Methods whose draws follow from torch's seed draw the same again; the first trial has the user's.
+    return isolated(stream(f"trial {trial}", torch.initial_seed()).initial_seed()) if trial else nullcontext()
 
 
 class _Score(nn.Module):

@@ -102,6 +102,34 @@ def test_rows_of_tokens_share_passes(model):
     assert model.seen == [(1, 8), (3, 8)]
 
 
+class ShapleyValueSampling:
+    """Draws what torch was seeded with, as methods of this package do, and gives it back."""
+
+    def __init__(self, forward_func):
+        self.forward_func = forward_func
+        self.seeds = []
+
+    def attribute(self, there):
+        self.seeds.append(torch.initial_seed())
+        drawn = torch.rand(1, generator=torch.Generator().manual_seed(torch.initial_seed()))
+        return drawn * self.forward_func(there).T @ there
+
+
+def test_trials_draw_other_numbers(model):
+    before = torch.initial_seed(), torch.get_rng_state()
+    method = ShapleyValueSampling(model)
+    explained = LLMAttribution(method, Tokenizer())
+    once = explained.attribute(text(), TARGET)
+    twice, again = (explained.attribute(text(), TARGET, num_trials=3) for _ in range(2))
+    assert method.seeds[0] == method.seeds[1] == torch.initial_seed()
+    assert len(set(method.seeds[1:4])) == 3
+    assert method.seeds[1:4] == method.seeds[4:]
+    torch.testing.assert_close(twice.seq_attr, again.seq_attr)
+    assert not torch.allclose(once.seq_attr, twice.seq_attr)
+    assert torch.initial_seed() == before[0]
+    assert torch.equal(torch.get_rng_state(), before[1])
+
+
 def test_values_of_one_feature_share_their_attribution(model):
     inp = TextTemplateInput(*TEMPLATE, mask=[0, 1, 0])
     result = LLMAttribution(captum.attr.FeatureAblation(model), Tokenizer()).attribute(inp, TARGET)
@@ -185,6 +213,8 @@ def test_mistakes_are_named(model):
         explained.attribute(text(), TARGET, gen_args={"max_new_tokens": 1})
     with pytest.raises(TypeError, match=r"Expected a target as a text or as token ids, got int"):
         explained.attribute(text(), 3)
+    with pytest.raises(ValueError, match=r"Expected at least one trial, got num_trials=0"):
+        explained.attribute(text(), TARGET, num_trials=0)
     with pytest.raises(ValueError, match=r"The target has no tokens"):
         explained.attribute(text(), "")
     with pytest.raises(NotImplementedError, match=r"attribute_future is not there for LLMAttribution"):
