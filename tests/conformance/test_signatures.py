@@ -154,4 +154,5 @@ WRAPPED = [name for name in METHODS if hasattr(getattr(theirs_of("attr", name), 
 def test_wrappers_of_captums_kind_can_call_it(name):
     """Captum's own wrappers call what is wrapped, and scripts look at its arguments."""
     theirs, ours = (found.attribute.__wrapped__ for found in objects("attr", name))
-    assert inspect.getfullargspec(ours).args == inspect.getfullargspec(theirs).args
+    expected = inspect.getfullargspec(theirs).args  # none where Captum wraps twice
+    assert inspect.getfullargspec(ours).args == (expected or inspect.getfullargspec(inspect.unwrap(theirs)).args)
