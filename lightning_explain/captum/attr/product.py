@@ -100,12 +100,16 @@ def at_layer(
         ask = replace(ask, zero_where_unused=_tolerant(flags))
         return [where(ask, layer) for layer in self.layer] if several and one_by_one else where(ask, self.layer)
 
+    def compute_convergence_delta(self: Any, *args: Any, **kwargs: Any) -> Tensor:  # noqa: ANN401
+        delta: Tensor = self.primary.compute_convergence_delta(*args, **kwargs)
+        return delta
+
+    its = signature(primary.compute_convergence_delta)
+    compute_convergence_delta.__signature__ = its  # type: ignore[attr-defined]
     members = {
         "attribute": _attribute(asks, taken, primary),
         "has_convergence_delta": lambda self: self.primary.has_convergence_delta(),
-        "compute_convergence_delta": lambda self, *args, **kwargs: self.primary.compute_convergence_delta(
-            *args, **kwargs
-        ),
+        "compute_convergence_delta": compute_convergence_delta,
     }
     bases = bases or (LayerAttribution, *_families(primary))
     return _made(primary, name or f"Layer{primary.__name__}", module, bases, without, members)
