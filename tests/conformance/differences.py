@@ -3,8 +3,11 @@
 import torch
 from captum import attr
 
-# Public by their name only: steps of Captum's own implementation, which nobody calls.
+# Public by their name only: steps of Captum's own implementation, which nobody calls; and an attribute_future that
+# is inherited from another class.
 INTERNAL = {
+    ("LayerFeaturePermutation", "attribute_future"),
+    ("ShapleyValues", "attribute_future"),
     ("DeepLift", "satisfies_attribute_criteria"),
     ("DeepLiftShap", "satisfies_attribute_criteria"),
     ("LayerDeepLift", "satisfies_attribute_criteria"),

@@ -55,7 +55,7 @@ def published(attribute: Callable[..., Any]) -> Callable[..., Any]:
     def outer(self: Attribution, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
         return attribute(self, *args, **kwargs)
 
-    outer.__doc__ = documented(attribute)
+    outer.__doc__ = attribute.__doc__ or documented(attribute)
     return outer
 
 

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from lightning_explain.attribution.guard import borrowed
 from lightning_explain.captum.arguments import Tensors, as_arguments, as_inputs
-from lightning_explain.captum.attr.attribution import PerturbationAttribution
+from lightning_explain.captum.attr.attribution import PerturbationAttribution, published
 from lightning_explain.captum.attr.perturbations import rows_for
 from lightning_explain.captum.attr.surrogate import InterpretableModel, samples_of
 from lightning_explain.captum.bar import bar
@@ -72,6 +72,7 @@ class LimeBase(PerturbationAttribution):
         """Whether attributions are shares of the output."""
         return False
 
+    @published
     def attribute(
         self,
         inputs: Tensors,
@@ -108,7 +109,11 @@ class LimeBase(PerturbationAttribution):
                     tell(0, n_samples)
                 weights = [self._weight(inputs, *pair, kwargs) for pair in group]
                 outputs = self._outputs([perturbed for _, perturbed in group], target, additional_forward_args)
-                parts.append((torch.cat([design for design, _ in group]), outputs, torch.tensor(weights)))
+                parts.append((
+                    torch.cat([design for design, _ in group]),
+                    outputs,
+                    torch.tensor(weights, device=outputs.device),
+                ))
                 done += len(group)
                 if tell is not None:
                     tell(done, n_samples)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from inspect import signature
 from typing import Any, TypeAlias
 
 import torch
@@ -26,15 +27,18 @@ Window: TypeAlias = tuple[int, ...]
 Stride: TypeAlias = int | tuple[int, ...]
 
 
-class Futures(PerturbationAttribution):
-    """The base of methods that also explain forward functions that return futures."""
+def in_future(attribute: Callable[..., Any]) -> Callable[..., Future[Any]]:
+    """Make a method ``attribute_future`` of a method ``attribute``.
 
-    def attribute_future(self, *args: Any, **kwargs: Any) -> Future[Any]:
-        """Explain a forward function that returns a :class:`torch.futures.Future`; its results are waited for.
+    Args:
+        attribute: Of a class whose forward function may return futures; its results are waited for.
 
-        Args:
-            args: As in ``attribute``.
-            kwargs: As in ``attribute``.
+    Returns:
+        A method with the same parameters, which returns a future, done, of what ``attribute`` would return.
+    """
+
+    def attribute_future(self: PerturbationAttribution, *args: Any, **kwargs: Any) -> Future[Any]:
+        """As ``attribute``, of a forward function that returns a :class:`torch.futures.Future`.
 
         Returns:
             A future, done, of what ``attribute`` would return.
@@ -45,8 +49,11 @@ class Futures(PerturbationAttribution):
         future.set_result(found)
         return future
 
+    attribute_future.__signature__ = signature(attribute)  # type: ignore[attr-defined]
+    return attribute_future
 
-class FeatureAblation(Futures):
+
+class FeatureAblation(PerturbationAttribution):
     """How much the output falls when one feature is replaced; see :class:`lightning_explain.FeatureAblation`."""
 
     @answered
@@ -74,8 +81,10 @@ class FeatureAblation(Futures):
             form=by_flat_output,
         )
 
+    attribute_future = in_future(attribute)
 
-class FeaturePermutation(Futures):
+
+class FeaturePermutation(FeatureAblation):
     """How much the output falls when one feature is exchanged among the samples.
 
     See :class:`lightning_explain.FeaturePermutation`.
@@ -118,8 +127,10 @@ class FeaturePermutation(Futures):
             form=by_flat_output,
         )
 
+    attribute_future = in_future(attribute)
 
-class Occlusion(PerturbationAttribution):
+
+class Occlusion(FeatureAblation):
     """How much the output falls when a window is replaced; see :class:`lightning_explain.Occlusion`."""
 
     @answered
@@ -151,6 +162,8 @@ class Occlusion(PerturbationAttribution):
             progress=self.bar_title(show_progress),
             form=of_means,
         )
+
+    attribute_future = PerturbationAttribution.attribute_future  # as in Captum
 
 
 def rows_for(perturbations_per_eval: int, inputs: Tensors) -> int | None:

@@ -6,13 +6,13 @@ from lightning_explain.attribution import methods
 from lightning_explain.captum.arguments import Baselines, Tensors
 from lightning_explain.captum.asking import Ask
 from lightning_explain.captum.attr.attribution import PerturbationAttribution, answered
-from lightning_explain.captum.attr.perturbations import Futures, rows_for, torch_seed
+from lightning_explain.captum.attr.perturbations import in_future, rows_for, torch_seed
 from lightning_explain.captum.errors import ArgumentError
 from lightning_explain.captum.selecting import Target
 from lightning_explain.captum.shaping import by_output
 
 
-class ShapleyValueSampling(Futures):
+class ShapleyValueSampling(PerturbationAttribution):
     """The mean rise of the output when a feature joins others, over random orders.
 
     See :class:`lightning_explain.ShapleySampling`.
@@ -45,11 +45,11 @@ class ShapleyValueSampling(Futures):
             form=by_output,
         )
 
+    attribute_future = in_future(attribute)
+
 
 class ShapleyValues(ShapleyValueSampling):
     """The same over all orders, exactly, by a row for each coalition; see :class:`lightning_explain.ShapleyValues`."""
-
-    attribute_future = PerturbationAttribution.attribute_future
 
     @answered
     def attribute(
@@ -74,3 +74,5 @@ class ShapleyValues(ShapleyValueSampling):
             progress=self.bar_title(show_progress),
             form=by_output,
         )
+
+    attribute_future = PerturbationAttribution.attribute_future
