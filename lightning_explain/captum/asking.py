@@ -34,7 +34,7 @@ from lightning_explain.captum.calling import OnePerBatch, PerBatch, PerSample
 from lightning_explain.captum.errors import ArgumentError
 from lightning_explain.captum.host import Host
 from lightning_explain.captum.selecting import Target, common, own
-from lightning_explain.inputs import Point, leaves
+from lightning_explain.inputs import Inputs, Point, leaves
 
 ELEMENTS = Input(channel_dim=None)
 """The inputs, every element being a feature of its own."""
@@ -186,7 +186,7 @@ def _per_sample(call: PerSample, ask: Ask, problem: Problem) -> Answer:
     if not ask.whole:
         return Answer(ask, problem, [ask.method(_ready(problem, ask))], (call.samples,), per_batch=False)
     with torch.no_grad():
-        outputs = call.outputs(leaves(problem.inputs))
+        outputs = call.outputs(_copies(problem.inputs))
     if len(outputs) != call.samples:
         raise OnePerBatch
     if each is None:
@@ -207,7 +207,7 @@ def _per_batch(call: PerBatch, ask: Ask, problem: Problem, inputs: Point) -> Ans
             " perturbations_per_eval at 1."
         )
     with torch.no_grad():
-        outputs = call(problem.model, leaves(problem.inputs))
+        outputs = call(problem.model, _copies(problem.inputs))
     _require_outputs(ask, outputs)
     masks = as_masks(ask.feature_mask, inputs) or positions(inputs)
     if any(len(mask) not in {1, outputs.shape[1]} for mask in masks if mask.ndim):
@@ -218,6 +218,11 @@ def _per_batch(call: PerBatch, ask: Ask, problem: Problem, inputs: Point) -> Ans
     problem.remember(outputs=outputs.detach())
     points, explained = _of_all_outputs(problem, ask.batched or ask.method)
     return Answer(ask, explained, points, call.shapes[0], per_batch=True)
+
+
+def _copies(inputs: Inputs) -> Point:
+    # The model may work in place on its inputs.
+    return tuple(leaf.clone() for leaf in leaves(inputs))
 
 
 def _require_outputs(ask: Ask, outputs: Tensor) -> None:
