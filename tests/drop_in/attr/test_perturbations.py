@@ -365,3 +365,25 @@ def test_any_masks_and_baselines(data: st.DataObject) -> None:
         inputs, baselines, feature_mask=feature_mask, perturbations_per_eval=per_eval
     )  # Captum's own perturbations_per_eval takes masks of fewer dimensions for something else
     assert_alike(found, expected)
+
+
+@pytest.mark.parametrize("name", ["FeatureAblation", "FeaturePermutation", "ShapleyValues", "KernelShap", "Lime"])
+def test_models_that_work_in_place_on_their_inputs(name: str) -> None:
+    x = X.clone()
+    for last in (lambda x: x.sum(dim=1), lambda x: x.sum()):
+        results = [
+            getattr(ours, name)(lambda x, relu=relu, last=last: last(relu(x) * 2)).attribute(x)
+            for relu in (torch.relu_, torch.relu)
+        ]
+        assert torch.equal(*results)
+        assert torch.equal(x, X)
+
+
+def test_functions_that_exchange_in_place() -> None:
+    def swapped(x: Tensor, feature_mask: Tensor) -> Tensor:
+        x.copy_(torch.where(feature_mask, x.flip(0), x))
+        return x
+
+    for forward in (small(), total):
+        expected = ours.FeaturePermutation(forward, turned).attribute(X)
+        torch.testing.assert_close(ours.FeaturePermutation(forward, swapped).attribute(X), expected)
