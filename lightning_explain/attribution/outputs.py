@@ -17,7 +17,7 @@ from lightning_explain.attribution.problem import Points, Problem
 from lightning_explain.attribution.tail import shortened
 from lightning_explain.attribution.target import select_each
 from lightning_explain.feature_mask import select as select_mask
-from lightning_explain.inputs import Inputs, Point, leaves, pick, take
+from lightning_explain.inputs import Inputs, Point, leaves, take
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,8 +41,18 @@ class Outputs(Problem):
         return self.single
 
     @cached_property
+    def z(self) -> Point:  # noqa: D102
+        # An input's variable is among its inputs: nothing is held twice.
+        return self._variable(self.inputs) if isinstance(self.place, Input) else self._repeated(self.single.z)
+
+    @cached_property
+    def z0(self) -> Point:  # noqa: D102
+        known = not isinstance(self.place, Input) or "z0" in vars(self.single)
+        return self._repeated(self.single.z0) if known else self._variable(self.baseline)
+
+    @cached_property
     def outputs(self) -> Tensor:  # noqa: D102
-        return self.single.outputs.repeat(len(self.targets), *[1] * (self.single.outputs.ndim - 1))
+        return self._repeated((self.single.outputs,))[0]
 
     @cached_property
     def value(self) -> Tensor:  # noqa: D102
@@ -90,6 +100,9 @@ class Outputs(Problem):
         parts = [leaf.unflatten(0, (len(self.targets), self.single.samples)) for leaf in point]
         return [tuple(part[number] for part in parts) for number in range(len(self.targets))]
 
+    def _repeated(self, point: Point) -> Point:
+        return tuple(leaf.repeat(len(self.targets), *[1] * (leaf.ndim - 1)) for leaf in point)
+
     def _given(self, place: Place, z: Point, rows: Tensor) -> Tensor:
         # What the model gives: the place itself only tells one number of it.
         results: list[Any] = []
@@ -122,7 +135,4 @@ def of_each(problem: Problem, targets: Sequence[Tensor]) -> Outputs:
         "tails": {},
     }
     kept = {held.name: getattr(problem, held.name) for held in fields(Problem) if held.init}
-    several = Outputs(**(kept | changes), single=problem, targets=torch.stack(list(targets)))
-    if not isinstance(problem.place, Input) or "z0" in vars(problem):  # an input's variable is among its inputs
-        several.remember(z=pick(problem.z, rows), z0=pick(problem.z0, rows))
-    return several
+    return Outputs(**(kept | changes), single=problem, targets=torch.stack(list(targets)))

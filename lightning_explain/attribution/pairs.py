@@ -11,7 +11,6 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from lightning_explain.attribution.convolution import CONVOLUTIONS
 from lightning_explain.attribution.model import Forward
@@ -135,7 +134,7 @@ class _Watch(TorchDispatchMode):
                 if isinstance(module, torch.jit.ScriptModule):
                     continue  # has no such hooks; what it reads is seen all the same
                 handles.append(module.register_forward_pre_hook(self._enter, with_kwargs=True))
-                handles.append(module.register_forward_hook(self._leave))
+                handles.append(module.register_forward_hook(self._leave, always_call=True))
             yield
         finally:
             for handle in handles:
@@ -151,7 +150,7 @@ class _Watch(TorchDispatchMode):
 
     def _leave(self, module: nn.Module, _args: Any, result: Any) -> None:  # noqa: ANN401
         self._running.pop()
-        if is_affine(module):
+        if is_affine(module) and isinstance(result, Tensor):  # None, where it raises
             self.layers.append((module, frozenset(self.runs)))
             self.between[_storage(result)] = _Between(module, result)
         for between in self.seen(result):
@@ -198,8 +197,13 @@ def _has_channels(tensor: Tensor, affine: nn.Module, norm: nn.Module) -> bool:
 
 
 def _strided(tree: Any) -> Iterator[Tensor]:  # noqa: ANN401
-    # Others (sparse ones, say) have no storage to be known by.
-    return (leaf for leaf in tree_leaves(tree) if isinstance(leaf, Tensor) and leaf.layout is torch.strided)
+    # Wherever a place looks, also in mappings of somebody's own. Others (sparse ones, say) have no storage.
+    if isinstance(tree, Tensor):
+        if tree.layout is torch.strided:
+            yield tree
+    elif isinstance(tree, (tuple, list, Mapping)):
+        for held in tree.values() if isinstance(tree, Mapping) else tree:
+            yield from _strided(held)
 
 
 def _storage(tensor: Tensor) -> int:

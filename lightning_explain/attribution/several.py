@@ -154,4 +154,6 @@ def _from_the_rows_of_one(chosen: Explainer, problems: list[Problem]) -> list[At
         ends = together.split((together.value, chosen.method.reference(together)))
         for problem, (value, reference) in zip(problems, ends, strict=True):
             problem.remember(value=value, baseline_value=reference)
+    for problem in problems[1:]:
+        problem.remember(z=problems[0].z)
     return [chosen.described(problem, point) for problem, point in zip(problems, points, strict=True)]

@@ -81,7 +81,7 @@ class PerSample:
         Raises:
             OnePerBatch: If one number came for several samples, or as many as there never were samples.
         """
-        found, given_rows = as_tensor(self._given(inputs)), len(inputs[0])
+        found, given_rows = as_tensor(self._given(inputs), inputs), len(inputs[0])
         # Once several rows came for several samples, one row is what a layer was given in their place.
         if found.ndim == 0 or (len(found) == 1 < given_rows and not self.proven):
             raise OnePerBatch
@@ -160,12 +160,12 @@ def called(function: Function, inputs: Point, arguments: tuple[Any, ...] | list[
     """Call a forward function.
 
     Returns:
-        The tensor that holds its predictions; a Python number becomes a tensor.
+        The tensor that holds its predictions, where the inputs are; a Python number becomes a tensor.
 
     Raises:
         ArgumentTypeError: If it gives none.
     """
-    return as_tensor(given(function, inputs, arguments))
+    return as_tensor(given(function, inputs, arguments), inputs)
 
 
 def given(function: Function, inputs: Point, arguments: tuple[Any, ...] | list[Any]) -> Any:  # noqa: ANN401
@@ -178,23 +178,28 @@ def given(function: Function, inputs: Point, arguments: tuple[Any, ...] | list[A
     return function() if takes_none else function(*inputs, *arguments)
 
 
-def as_tensor(found: Any) -> Tensor:  # noqa: ANN401
+def as_tensor(found: Any, inputs: Point) -> Tensor:  # noqa: ANN401
     """Find the predictions in what a forward function returned.
 
+    Args:
+        found: What it returned.
+        inputs: What it was given.
+
     Returns:
-        The tensor that holds them; a Python number becomes a tensor.
+        The tensor that holds them, where the inputs are; a Python number becomes a tensor.
 
     Raises:
         ArgumentTypeError: If there is none.
     """
     if isinstance(found, (int, float)):
-        return torch.tensor(found, dtype=torch.int64 if isinstance(found, int) else torch.float64)
+        found = torch.tensor(found, dtype=torch.int64 if isinstance(found, int) else torch.float64)
     if isinstance(found, Future):
         raise ArgumentTypeError("The forward function gives a Future: call attribute_future, where there is one.")
     try:
-        return prediction(found)
+        output = prediction(found)
     except TypeError as error:
         raise ArgumentTypeError(str(error)) from None
+    return output.to(next((leaf.device for leaf in inputs if isinstance(leaf, Tensor)), output.device))
 
 
 class Awaited:

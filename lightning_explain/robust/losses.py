@@ -47,26 +47,5 @@ def surprise(outputs: Tensor, target: Tensor) -> Tensor:
     return -select(outputs.float().log_softmax(dim=1) if _half(outputs) else outputs.log_softmax(dim=1), target)
 
 
-def falling(score: Tensor) -> Tensor:
-    r"""A loss that falls where a score rises, as :math:`-\log s` does, also where :math:`s \le 0` has no logarithm.
-
-    Only its gradient counts, :math:`-\nabla s / |s|`: that of the negative logarithm for positive scores. Its own at
-    negative ones, :math:`-\nabla s / s`, points the other way, so that an attack would help the model.
-
-    Args:
-        score: One number per row (m,).
-
-    Returns:
-        Losses (m,), -1, 1 or NaN; at least in float32.
-
-    Example:
-        >>> score = torch.tensor([2.0, -2.0], requires_grad=True)
-        >>> torch.autograd.grad(falling(score).sum(), score)
-        (tensor([-0.5000, -0.5000]),)
-    """
-    score = score.float() if _half(score) else score
-    return -score / score.detach().abs()
-
-
 def _half(tensor: Tensor) -> bool:
     return tensor.dtype in {torch.float16, torch.bfloat16}

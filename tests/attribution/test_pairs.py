@@ -1,5 +1,7 @@
 """Which BatchNorms are found to be the only reader of the layer in front of them."""
 
+from collections import OrderedDict
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -20,11 +22,25 @@ class Net(nn.Module):
         self.other, self.relu = nn.Conv2d(2, 2, 3, padding=1), nn.ReLU(inplace=True)
         self.batchwise = nn.BatchNorm2d(2, track_running_stats=False)
         self.wrapper = nn.Sequential(self.conv)
+        self.named = Named(self.conv)
         self.linear, self.flat = nn.Linear(4, 2), nn.BatchNorm1d(2)
         self.run = run
 
     def forward(self, x):
         return self.run(self, x)
+
+
+class Kept(OrderedDict):
+    """A mapping that torch does not know of."""
+
+
+class Named(nn.Module):
+    def __init__(self, layer):
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x):
+        return Kept(found=[self.layer(x)])
 
 
 class Doubled(torch.autograd.Function):
@@ -47,6 +63,13 @@ class Scaled(nn.Conv2d):
         return F.conv2d(x, self.weight / self.weight.std(), self.bias, padding=self.padding)
 
 
+def trying(layer, x, otherwise):
+    try:
+        return layer(x[:, :1])
+    except RuntimeError:
+        return otherwise(x.clone())
+
+
 def through(net, x, read):
     held = net.conv(x)
     return net.bn(held), read(held)
@@ -60,6 +83,8 @@ FOUND = {
     "from a wrapper": lambda m, x: m.bn(m.wrapper(x)),
     "from a list": lambda m, x: [m.conv, m.bn][1]([m.conv, m.bn][0](x)),
     "a shortcut past both": lambda m, x: m.bn(m.conv(x)) + x,
+    "from a mapping": lambda m, x: m.bn(m.named(x)["found"][0]),
+    "another layer raised before": lambda m, x: m.bn(m.conv(trying(m.other, x, m.relu))),
     "a linear layer": lambda m, x: m.flat(m.linear(x[:, 0, 0])),
 }
 NOT_FOUND = {
@@ -140,6 +165,7 @@ WATCHES = {
     "the layer's output": (lambda net: net.conv.register_forward_hook, True),
     "the norm's input": (lambda net: net.bn.register_forward_pre_hook, True),
     "the output of what wraps the layer": (lambda net: net.wrapper.register_forward_hook, True),
+    "the output of what names it": (lambda net: net.named.register_forward_hook, True),
     "the layer's input": (lambda net: net.conv.register_forward_pre_hook, False),
     "the norm's output": (lambda net: net.bn.register_forward_hook, False),
     "elsewhere": (lambda net: net.other.register_forward_hook, False),
@@ -149,7 +175,7 @@ WATCHES = {
 @pytest.mark.parametrize("name", WATCHES)
 def test_a_hook_watches_the_pair_while_it_is_there(name):
     where, watches = WATCHES[name]
-    net = Net(FOUND["from a wrapper"])
+    net = Net(FOUND["from a mapping" if "names" in name else "from a wrapper"])
     (pair,) = found(net)
     handle = where(net)(lambda *_: None)
     assert pair.watched == watches

@@ -4,6 +4,7 @@ from cases import BY_NAME
 from worlds import TARGETS, baseline, net, samples
 
 from lightning_explain import (
+    RISE,
     Conductance,
     GradCAM,
     Input,
@@ -12,6 +13,7 @@ from lightning_explain import (
     Layers,
     Neuron,
     Occlusion,
+    ScoreCAM,
     SmoothGrad,
     explain,
     explain_methods,
@@ -53,6 +55,36 @@ def test_all_targets_take_one_forward_pass() -> None:
         torch.testing.assert_close(
             attribution.values, explain(model, x, GradCAM("conv2", signed=True), target=target).values
         )
+
+
+@pytest.mark.parametrize(
+    ("method", "place"),
+    [
+        (Occlusion(2), None),
+        (ScoreCAM("conv2", signed=True), None),
+        (RISE(30), Layer("conv1")),
+        ("kernel_shap", Layer("conv2", channel_dim=None)),
+        ("feature_permutation", Layers(("conv1", "conv2"))),
+    ],
+    ids=str,
+)
+def test_methods_that_perturb_take_the_rows_of_one_target(method: object, place: object) -> None:
+    model, x = net(), samples()
+    targets = [0, TARGETS, "predicted"]
+    seen = counted(model)
+    alone = [explain(model, x, method, place, target, baseline=baseline()) for target in targets]
+    each, _ = sum(seen), seen.clear()
+    found = explain_targets(model, x, targets, method, place, baseline=baseline())
+    assert sum(seen) <= each / 3
+    for single, attribution in zip(alone, found, strict=True):
+        for left, right in zip(attribution.point, single.point, strict=True):
+            torch.testing.assert_close(left, right, rtol=0, atol=1e-12)
+        assert torch.equal(attribution.target, single.target)
+        assert attribution.names == single.names
+        assert (attribution.coefficients is None) == (single.coefficients is None)
+        if single.delta is not None:
+            torch.testing.assert_close(attribution.delta, single.delta, rtol=0, atol=1e-9)
+            torch.testing.assert_close(attribution.span, single.span, rtol=0, atol=1e-9)
 
 
 def test_several_methods_are_what_each_would_be_and_share_rows() -> None:

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from lightning_explain.robust.losses import falling, surprise
+from lightning_explain.robust.losses import surprise
 
 LOGITS = torch.tensor([[1.0, -2.0, 0.5], [0.0, 3.0, -1.0]], dtype=torch.float64)
 TARGET = torch.tensor([[2], [0]])
@@ -34,13 +34,3 @@ def test_one_class_is_no_choice():
     for outputs in (torch.ones(2, 1), torch.ones(2)):
         with pytest.raises(ValueError, match="are no classes to choose from: pass loss="):
             surprise(outputs, torch.zeros(2, 1, dtype=torch.long))
-
-
-def test_falling_has_the_slope_of_the_negative_logarithm_and_never_climbs():
-    score = torch.tensor([0.5, 4.0, -0.5, -4.0], requires_grad=True)
-    (got,) = torch.autograd.grad(falling(score).sum(), score)
-    (log,) = torch.autograd.grad(-score[:2].log().sum(), score)
-    torch.testing.assert_close(got[:2], log[:2])
-    torch.testing.assert_close(got, torch.tensor([-2.0, -0.25, -2.0, -0.25]))
-    (negative,) = torch.autograd.grad(-score.log().sum(), score)
-    assert negative[2:].tolist() == [2.0, 0.25]  # why it is not the logarithm

@@ -43,6 +43,7 @@ class FeaturePermutation(Method):
         ValueError: If ``n_permutations`` is less than 1.
     """
 
+    compares = True
     per_feature = True
     shares_points = True
 

@@ -39,6 +39,9 @@ class Method(ABC):
     shares_points: ClassVar[bool] = False
     """Whether scores at points that do not depend on what is explained are all that the method asks for."""
 
+    compares: ClassVar[bool] = False
+    """Whether a sample's attributions come from exchanges with the others: no copies of it may be among them."""
+
     through: ClassVar[bool] = False
     """Whether a neuron is where the explained output is followed through, not what is explained in its place."""
 

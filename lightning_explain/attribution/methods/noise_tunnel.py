@@ -16,7 +16,7 @@ from lightning_explain.attribution.problem import Problem
 from lightning_explain.inputs import Inputs, Point, leaves
 from lightning_explain.randomness import stream
 
-TRAITS = ("coarse", "through", "about_score", "needs_attention")
+TRAITS = ("coarse", "compares", "through", "about_score", "needs_attention")
 """What a tunnel is because its method is."""
 
 Statistic = Literal["mean", "square", "variance"]
@@ -105,7 +105,8 @@ class NoiseTunnel(Method):
         noise = gaussian_for(problem, self.stdev, self.seed, self.unit)
         known = None if self.baselines is None else Background.of(problem, self.baselines)
         n, device = problem.samples, leaves(problem.inputs)[0].device
-        for chunk in problem.budget.slices(self.n_samples * n):
+        copy_by_copy = (slice(start, start + n) for start in range(0, self.n_samples * n, n))
+        for chunk in copy_by_copy if self.compares else problem.budget.slices(self.n_samples * n):
             index = torch.arange(chunk.start, chunk.stop, device=device)
             rows, copies = index % n, index // n
             part = problem.select(rows).with_inputs(noisy(problem.inputs, noise, rows, copies))

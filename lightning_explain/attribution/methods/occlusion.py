@@ -128,9 +128,11 @@ def _sizes(given: Given, sides: Sizes, default: Sizes, what: str) -> Sizes:
 
 
 def _inside(starts: Tensor, window: Sizes, sides: Sizes) -> Tensor:
-    # (m, sides...) from (m, number of sides)
+    # (m, sides...) from (m, number of sides); 1 where the window spans a side whole
     inside = torch.ones(len(starts), *[1] * len(sides), dtype=torch.bool, device=starts.device)
     for dim, (size, side) in enumerate(zip(window, sides, strict=True)):
+        if size == side:
+            continue
         offset = torch.arange(side, device=starts.device) - starts[:, dim, None]
         along = (offset >= 0) & (offset < size)
         inside = inside & along.view(-1, *(side if d == dim else 1 for d in range(len(sides))))

@@ -120,7 +120,8 @@ class _Loaded:
             tuple(x for x, role in zip(_things(batch), roles, strict=True) if role == InputRole.need_attr)
         )
         one = tuple(leaf[:1] for leaf in explained)
-        masks = as_masks(feature_mask, one) or positions(one)
+        device = explained[0].device
+        masks = tuple(mask.to(device) for mask in as_masks(feature_mask, one) or positions(one))
         count = max(int(mask.max()) for mask in masks) + 1
         return cls(roles, as_baselines(baselines, one), Features(masks, torch.tensor([count])))
 
@@ -133,7 +134,7 @@ class _Loaded:
         things = _things(batch)
         z = tuple(x for x, role in zip(things, self.roles, strict=True) if role == InputRole.need_attr)
         z, baselines = promoted(z, self.baselines), promoted(self.baselines, z)
-        n = len(z[0])
+        n, present = len(z[0]), present.to(z[0].device)
         z0 = tuple(base.expand(n, *base.shape[1:]) for base in baselines)
         rows = torch.arange(n, device=z[0].device)
         changed = iter(self.features.mixed(present.expand(n, -1), rows, z, z0))
@@ -148,7 +149,7 @@ class _Loaded:
             Tensors (numbers, ...).
         """
         like = tuple(base.expand(len(attributions), *base.shape[1:]) for base in self.baselines)
-        return self.features.spread(attributions, like)
+        return self.features.spread(attributions.to(like[0].device), like)
 
 
 class _Measured:

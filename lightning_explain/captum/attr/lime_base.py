@@ -109,7 +109,11 @@ class LimeBase(PerturbationAttribution):
                     tell(0, n_samples)
                 weights = [self._weight(inputs, *pair, kwargs) for pair in group]
                 outputs = self._outputs([perturbed for _, perturbed in group], target, additional_forward_args)
-                parts.append((torch.cat([design for design, _ in group]), outputs, torch.tensor(weights)))
+                parts.append((
+                    torch.cat([design for design, _ in group]),
+                    outputs,
+                    torch.tensor(weights, device=outputs.device),
+                ))
                 done += len(group)
                 if tell is not None:
                     tell(done, n_samples)

@@ -111,7 +111,7 @@ class _Settings:
             for held in fields(ask)
             if isinstance(getattr(ask, held.name), methods.Method)
         }
-        rows = None if self.at_once is None else self.at_once * len(as_inputs(ask.inputs)[0])
+        rows = None if self.at_once is None else self.at_once * max(as_inputs(ask.inputs)[0].shape[:1].numel(), 1)
         most = min(filter(None, (rows, ask.max_rows)), default=None)
         return replace(ask, **tunnels, max_rows=most, baselines=None if spread else ask.baselines)
 

@@ -217,7 +217,8 @@ class _Within:
         if any(held and (leaf.ndim == 0 or len(leaf) < 2) for held, leaf in zip(touched, z, strict=True)):
             return z
         return tuple(
-            self.exchange(leaf, mask) if held else leaf for held, leaf, mask in zip(touched, z, masks, strict=True)
+            self.exchange(leaf.clone(), mask) if held else leaf
+            for held, leaf, mask in zip(touched, z, masks, strict=True)
         )
 
     def a_batch(self, z: Point, masks: Point) -> Point:

@@ -79,37 +79,22 @@ def at_layer(
     Returns:
         The class.
     """
-    perturbs, differentiates = (issubclass(primary, kind) for kind in (PerturbationAttribution, GradientAttribution))
-    place = [_flag("attribute_to_layer_input")]
-    behind = [Parameter("grad_kwargs", _KIND, default=None)] if differentiates else []
-    taken = _with_place(primary, place, behind, IN_LAYER if perturbs else {}, without)
+    behind = [Parameter("grad_kwargs", _KIND, default=None)] if issubclass(primary, GradientAttribution) else []
+    renamed = IN_LAYER if issubclass(primary, PerturbationAttribution) else {}
+    taken = _with_place(primary, [_flag("attribute_to_layer_input")], behind, renamed, without)
 
     def asks(self: Any, *args: Any, **kwargs: Any) -> Ask | list[Ask]:  # noqa: ANN401
         given = _bound(taken, self, args, kwargs)
         side: Side = "input" if given.pop("attribute_to_layer_input", False) else "output"
-        flags = given.pop("grad_kwargs", None) or {}
-        there = {own: given.pop(its) for own, its in IN_LAYER.items() if its in given}
-        inputs, several = given["inputs"], isinstance(self.layer, list)
         where = partial(_at_layers, side=side, channel_dim=channel_dim)
-        if asks_about_layer:
-            activation = Ask(Activation(), inputs, additional_forward_args=given["additional_forward_args"])
-            given["inputs"] = answer(self.forward_func, where(activation, self.layer))
-        ask = replace(primary.attribute.asks(self.primary, **given), inputs=inputs)  # type: ignore[attr-defined]
-        if perturbs:
-            ask = replace(ask, feature_mask=there.get("feature_mask"), place_baselines=_or_zero(there))
-        ask = replace(ask, zero_where_unused=_tolerant(flags))
-        return [where(ask, layer) for layer in self.layer] if several and one_by_one else where(ask, self.layer)
+        ask = _of_layer(self, primary, given, where if asks_about_layer else None)
+        several = one_by_one and isinstance(self.layer, list)
+        return [where(ask, layer) for layer in self.layer] if several else where(ask, self.layer)
 
-    def compute_convergence_delta(self: Any, *args: Any, **kwargs: Any) -> Tensor:  # noqa: ANN401
-        delta: Tensor = self.primary.compute_convergence_delta(*args, **kwargs)
-        return delta
-
-    its = signature(primary.compute_convergence_delta)
-    compute_convergence_delta.__signature__ = its  # type: ignore[attr-defined]
     members = {
         "attribute": _attribute(asks, taken, primary),
         "has_convergence_delta": lambda self: self.primary.has_convergence_delta(),
-        "compute_convergence_delta": compute_convergence_delta,
+        "compute_convergence_delta": _delta_of(primary),
     }
     bases = bases or (LayerAttribution, *_families(primary))
     return _made(primary, name or f"Layer{primary.__name__}", module, bases, without, members)
@@ -242,6 +227,28 @@ def _bound(taken: Signature, self: object, args: tuple[Any, ...], kwargs: Mappin
     bound = taken.bind(self, *args, **kwargs)
     bound.apply_defaults()
     return {name: value for name, value in bound.arguments.items() if name != "self"}
+
+
+def _of_layer(method: Any, primary: Primary, given: dict[str, Any], where: Callable[..., Ask] | None) -> Ask:  # noqa: ANN401
+    # What the primary class asks, with the layer's own arguments in the place of those of the inputs.
+    inputs, flags = given["inputs"], given.pop("grad_kwargs", None) or {}
+    there = {own: given.pop(its) for own, its in IN_LAYER.items() if its in given}
+    if where is not None:
+        activation = Ask(Activation(), inputs, additional_forward_args=given["additional_forward_args"])
+        given["inputs"] = answer(method.forward_func, where(activation, method.layer))
+    ask: Ask = primary.attribute.asks(method.primary, **given)  # type: ignore[attr-defined]
+    if issubclass(primary, PerturbationAttribution):
+        ask = replace(ask, feature_mask=there.get("feature_mask"), place_baselines=_or_zero(there))
+    return replace(ask, inputs=inputs, zero_where_unused=_tolerant(flags))
+
+
+def _delta_of(primary: Primary) -> Callable[..., Tensor]:
+    def compute_convergence_delta(self: Any, *args: Any, **kwargs: Any) -> Tensor:  # noqa: ANN401
+        delta: Tensor = self.primary.compute_convergence_delta(*args, **kwargs)
+        return delta
+
+    compute_convergence_delta.__signature__ = signature(primary.compute_convergence_delta)  # type: ignore[attr-defined]
+    return compute_convergence_delta
 
 
 def _or_zero(there: Mapping[str, Any]) -> Any:  # noqa: ANN401

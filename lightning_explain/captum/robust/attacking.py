@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +17,6 @@ from lightning_explain.captum.selecting import selected
 from lightning_explain.inputs import Point, is_continuous, names, varied
 from lightning_explain.randomness import stream
 from lightning_explain.robust.attack import Attack, carried_out
-from lightning_explain.robust.losses import falling
 from lightning_explain.robust.masks import free_elements
 from lightning_explain.robust.slope import slope_at
 
@@ -29,8 +29,8 @@ class Victim:
 
     Args:
         call: The forward function, its further arguments and the target; the whole batch is one call.
-        loss: (outputs, target) -> losses (n,), or their sum or mean; None: one that falls where the output that the
-            target selects rises, as its negative logarithm does.
+        loss: (outputs, target) -> losses (n,), or their sum or mean; None: the negative logarithm of the output
+            that the target selects, a probability.
     """
 
     call: Call
@@ -72,12 +72,23 @@ class Victim:
         if loss.ndim > 0 and loss.numel() != len(loss):
             what = "The output has several numbers" if self.loss is None else "The loss function gives several numbers"
             raise ArgumentError(f"{what} for each row, shape {tuple(loss.shape)}; a target selects one of them.")
-        return falling(loss) if self.loss is None else loss
+        return _negative_logarithm(loss) if self.loss is None else loss
 
 
 def _placed(point: Point, moving: list[int], moved: Point) -> Point:
     found = dict(zip(moving, moved, strict=True))
     return tuple(found.get(i, leaf) for i, leaf in enumerate(point))
+
+
+def _negative_logarithm(probability: Tensor) -> Tensor:
+    if bool((probability <= 0).any()):
+        warnings.warn(
+            "The default loss is the negative logarithm of the target's output, and some of these are not positive: the"
+            " attack then helps the model. Let the forward function give probabilities, or pass loss_func, such as"
+            " torch.nn.CrossEntropyLoss() for logits.",
+            stacklevel=2,
+        )
+    return -probability.log()
 
 
 def fresh_seed(purpose: str, number: int) -> int:

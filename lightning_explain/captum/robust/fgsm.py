@@ -19,7 +19,7 @@ class FGSM(Perturbation):
     Args:
         forward_func: The model, or any function of the inputs.
         loss_func: (outputs, target) -> losses (n,), or their sum or mean; None: the negative logarithm of the output
-            that the target selects, continued to outputs that have none.
+            that the target selects, which is to be a probability.
         lower_bound: The least value of an input.
         upper_bound: The largest.
 

@@ -14,6 +14,7 @@ from lightning_explain import (
     AttentionRollout,
     Conductance,
     FeatureAblation,
+    FeaturePermutation,
     GradCAM,
     InputXGradient,
     IntegratedGradients,
@@ -244,3 +245,11 @@ def test_the_baseline_at_a_layer_is_looked_up_once() -> None:
         again.remember(z0=tuple(torch.zeros_like(leaf) for leaf in posed.z))
         SmoothGrad(IntegratedGradients(2), 4)(again)
     assert first - sum(seen) == 4 * 3
+
+
+@pytest.mark.parametrize("max_rows", [2, 3, 100])
+def test_samples_are_not_exchanged_with_copies_of_themselves(max_rows: int, noise: Tensor) -> None:
+    model, x = net(), samples()
+    found = explain(model, x, SmoothGrad(FeaturePermutation(), COPIES), target=TARGETS, max_rows=max_rows).values
+    each = [explain(model, x + noise[copy], FeaturePermutation(), target=TARGETS).values for copy in range(COPIES)]
+    torch.testing.assert_close(found, sum(each) / COPIES, rtol=0, atol=1e-12)

@@ -100,9 +100,9 @@ def test_a_metric_of_all_batches() -> None:
 
 
 def test_things_that_are_no_tensors_go_along() -> None:
-    batches = [(X[:2], "double"), (X[2:], "single")]
-    forward = lambda x, name: x.sum(dim=1) * (2 if name == "double" else 1)  # noqa: E731
-    (found,) = ours.DataLoaderAttribution(ours.FeatureAblation(forward)).attribute(batches, input_roles=(0, 1))
+    batches = [("double", X[:2]), ("single", X[2:])]
+    forward = lambda name, x: x.sum(dim=1) * (2 if name == "double" else 1)  # noqa: E731
+    (found,) = ours.DataLoaderAttribution(ours.FeatureAblation(forward)).attribute(batches, input_roles=(1, 0))
     torch.testing.assert_close(found, X * torch.tensor([[2.0], [2], [1], [1], [1]]))
 
 

@@ -229,3 +229,24 @@ def test_partial_application_makes_a_table() -> None:
     at_layer = partial(product.at_layer, module="somewhere")
     assert at_layer(Halved).__module__ == "somewhere"
     assert issubclass(at_layer(Halved), Attribution)
+
+
+@pytest.mark.parametrize("name", sorted(MADE))
+def test_models_in_bfloat16_and_inference_mode(name: str) -> None:
+    model, x, asked = NETS["mlp"].model().bfloat16().train(), NETS["mlp"].inputs().bfloat16(), dict[str, Any]()
+    taken = signature(MADE[name].attribute).parameters
+    if "target" in taken:
+        asked |= {"target": 1}
+    if "neuron_selector" in taken:
+        asked |= {"neuron_selector": 2}
+    if "baselines" in taken and "Shap" in name and "Kernel" not in name and "Shapley" not in name:
+        asked |= {"baselines": torch.zeros(2, 5).bfloat16()}
+    if "sliding_window_shapes" in taken:
+        asked |= {"sliding_window_shapes": (2,)}
+    with torch.inference_mode():
+        found = MADE[name](model, model.first).attribute(x, **asked)
+    assert found.dtype == torch.bfloat16
+    assert found.shape == {"LayerGradCam": (4, 1)}.get(name, (4, 5) if name.startswith("Neuron") else (4, 6))
+    assert torch.isfinite(found).all()
+    assert found.abs().max() > 0
+    assert all(module.training for module in model.modules())

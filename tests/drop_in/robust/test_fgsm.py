@@ -105,15 +105,17 @@ def test_what_users_replace_is_used():
     assert bool((made[0](inputs(), 0.6, 1) == inputs().round()).any())
 
 
-def test_negative_outputs_are_lowered_as_well():
-    """Captum climbs -log s, whose gradient changes sign with s: it helps the model there."""
+@pytest.mark.parametrize("targeted", [False, True])
+def test_outputs_without_a_logarithm_are_warned_of(targeted):
+    """The gradient of -log s changes sign with s, so that the attack helps the model there."""
     x = torch.tensor([[2.0, -9.0, 9.0], [1.0, 4.0, 0.0]])
-    ours, theirs = both({}, {"inputs": x, "epsilon": 0.1, "target": 1}, model=nn.Identity())
-    torch.testing.assert_close(ours[:, 1], torch.tensor([-9.1, 3.9]))
-    torch.testing.assert_close(theirs[:, 1], torch.tensor([-8.9, 3.9]))
-    ours, theirs = both({}, {"inputs": x, "epsilon": 0.1, "target": 1, "targeted": True}, model=nn.Identity())
-    torch.testing.assert_close(ours[:, 1], torch.tensor([-8.9, 4.1]))
-    torch.testing.assert_close(theirs[:, 1], torch.tensor([-9.1, 4.1]))
+    attack = robust.FGSM(nn.Identity())
+    with pytest.warns(UserWarning, match=r"not positive: the attack then helps the model.*CrossEntropyLoss"):
+        ours = attack.perturb(x, 0.1, 1, targeted=targeted)
+    torch.testing.assert_close(
+        ours, captum.robust.FGSM(nn.Identity()).perturb(x.requires_grad_(), 0.1, 1, targeted=targeted)
+    )
+    torch.testing.assert_close(ours[:, 1], torch.tensor([-9.1, 4.1] if targeted else [-8.9, 3.9]))
 
 
 def test_losses_that_are_added_up_already():
