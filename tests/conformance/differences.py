@@ -2,6 +2,7 @@
 
 import torch
 from captum import attr
+from conformance.configurations import tuple_of
 
 # Public by their name only: steps of Captum's own implementation, which nobody calls; and an attribute_future that
 # is inherited from another class.
@@ -26,6 +27,13 @@ def trapezoid(pair, theirs):
     return [each * 50 / 49 for each in theirs]
 
 
+def many_steps(pair, theirs):
+    """Conductance of Captum's with so many steps that it matters no more where they are."""
+    model, arguments = pair.question()
+    method = pair.method("captum.attr", model)
+    return tuple_of(method.attribute(**{**arguments, "n_steps": 1500, "internal_batch_size": None}))
+
+
 def sums_share(pair, theirs):
     """LRP of a model of ``scale * (x1 + x2 + x3)``: each input has its share of what reaches the sum."""
     model, arguments = pair.question()
@@ -46,6 +54,7 @@ def multiples_keep(pair, theirs):
 # class, or configuration-class -> (what is right; why). Deltas follow, and are not compared.
 SUM = "Captum gives every summand of x1 + x2 + x3 the relevance of the whole sum, and multiplies it by the scale again"
 NUMBERS = {
+    "LayerConductance": (many_steps, "Captum's steps begin and end within the line, and have the gradient of one end"),
     "NeuronConductance": (trapezoid, "the weights of Captum's trapezoid rule sum to 1 - 1/n; n is 50"),
     "basic_multi_input-LRP": (sums_share, SUM),
     "basic_multi_input_multi_target-LRP": (sums_share, SUM),
