@@ -48,7 +48,7 @@ def resolved_on_the_way(problem: Problem, target: Target, label: Tensor | None) 
             slope = derivative(problem, select(given, index, problem.readout), z)
         kept.append((tuple(leaf.detach() for leaf in z), slope, given.detach(), index))
 
-    problem.budget.run(problem.samples, f"observe{problem.place}", body)
+    problem.run(problem.samples, f"observe{problem.place}", body)
     variables, slopes, outputs, indices = zip(*kept, strict=True)
     posed = replace(problem, target=None if indices[0] is None else torch.cat(indices))
     posed.remember(z=_joined(variables), slope=_joined(slopes), outputs=torch.cat(outputs))
@@ -73,7 +73,7 @@ def share_pass(problems: list[Problem]) -> None:
         for held, slope in zip(slopes, part, strict=True):
             held.append(slope)
 
-    first.budget.run(first.samples, f"observe{first.place}", body)
+    first.run(first.samples, f"observe{first.place}", body)
     for posed, held in zip(problems, slopes, strict=True):
         posed.remember(z=_joined(variables), slope=_joined(held))
 

@@ -67,7 +67,7 @@ class Problem(Question):
                 score = place.score(self, points(rows, copy), rows)
                 parts.append(score.to(accumulator(score), copy=True))  # a view would keep all its base
 
-        self.budget.run(copies * self.samples, f"forward{self.place}", body)
+        self.run(copies * self.samples, f"forward{self.place}", body)
         return torch.cat(parts).view(copies, self.samples).T
 
     def score(self, z: Point, rows: Tensor) -> Tensor:
@@ -143,7 +143,7 @@ class Problem(Question):
             for total, part in zip(totals, weighted, strict=True):  # nothing is added before all is there
                 total.index_add_(0, rows, part)
 
-        self.budget.run(copies * n, f"{kind}{self.place}", body)
+        self.run(copies * n, f"{kind}{self.place}", body)
         return totals
 
     def observe(self, copies: int, points: Points, use: Use) -> None:
@@ -163,7 +163,7 @@ class Problem(Question):
                 gradients = derivative(self, score, z)
             use(rows, copy, z, gradients)
 
-        self.budget.run(copies * self.samples, f"observe{self.place}", body)
+        self.run(copies * self.samples, f"observe{self.place}", body)
 
     def _pairs(self, chunk: slice) -> tuple[Tensor, Tensor]:
         # Copy by copy, so that a chunk holds as few copies as possible.

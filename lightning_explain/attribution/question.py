@@ -11,8 +11,9 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from lightning_explain.attribution.budget import RowBudget
+from lightning_explain.attribution.budget import Body, RowBudget
 from lightning_explain.attribution.features import Features
+from lightning_explain.attribution.memory import RowSize
 from lightning_explain.attribution.model import Forward, call, output
 from lightning_explain.attribution.place import Input, Neuron, Place
 from lightning_explain.attribution.tail import Replaced
@@ -108,8 +109,18 @@ class Question:
             with torch.no_grad():
                 parts.append(output(self.model, part, self.forward).clone())  # a view would keep all its base
 
-        self.budget.run(self.samples, "forward", body)
+        self.run(self.samples, "forward", body)
         return torch.cat(parts)
+
+    def run(self, total: int, kind: str, body: Body) -> None:
+        """Do rows chunk by chunk, by the row budget.
+
+        Args:
+            total: The number of rows.
+            kind: What the work is.
+            body: Does the rows of one slice.
+        """
+        self.budget.run(total, kind, body, lambda: RowSize.of(self.model, leaves(self.inputs)))
 
     def remembered(self, key: Hashable, compute: Callable[[], T]) -> T:
         """Compute something once for this problem: what methods and metrics ask for alike.
@@ -230,7 +241,7 @@ class Question:
 
         if isinstance(self.place, Input):
             return self.place.variable(self, inputs)
-        self.budget.run(self.samples, f"forward{self.place}", body)
+        self.run(self.samples, f"forward{self.place}", body)
         return tuple(torch.cat(tensors) for tensors in zip(*parts, strict=True))
 
     @property
