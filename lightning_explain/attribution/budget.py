@@ -107,9 +107,7 @@ class RowBudget:
         for start in range(0, total, step):
             yield slice(start, min(start + step, total))
 
-    def _begin(
-        self, kind: str, total: int, body: Body, guess: Callable[[], RowSize] | None
-    ) -> tuple[int, _Chunk]:
+    def _begin(self, kind: str, total: int, body: Body, guess: Callable[[], RowSize] | None) -> tuple[int, _Chunk]:
         if self.max_rows is not None:
             done, chunk = 0, _Chunk(self.max_rows, settled=True)
         else:
