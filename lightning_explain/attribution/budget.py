@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from lightning_explain.attribution.memory import Footprint, RowSize, TooLarge, available
+from lightning_explain.attribution.memory import Footprint, RowSize, TooLargeError, available
 
 Body = Callable[[slice], None]
 
@@ -43,7 +43,7 @@ class RowBudget:
     """Splits work into chunks of rows, so that memory is that of one chunk whatever the work is.
 
     Without ``max_rows`` the memory that the first rows of a kind of work take is watched; no chunk may take more than a
-    quarter of what is available. What is watched is a whole chunk, stopped if it takes more, where the size of the model
+    quarter of what is available. A whole chunk is watched, and stopped if it takes more, where the sizes of the model
     and of its inputs say that no single operator can; else two rows go alone. Nothing is watched where even the
     largest chunk must be small. Then chunks begin with 32 rows, fewer on a CPU where these make much, and are doubled
     for as long as that is not slower by the row; of the sizes tried the smallest that is about as fast as any is kept.
@@ -180,7 +180,7 @@ def _fits(body: Body, rows: slice) -> bool:
     try:
         body(rows)
     except RuntimeError as error:
-        if not isinstance(error, TooLarge) and (rows.stop - rows.start == 1 or not _out_of_memory(error)):
+        if not isinstance(error, TooLargeError) and (rows.stop - rows.start == 1 or not _out_of_memory(error)):
             raise
         return False  # not inside the handler may memory be freed: the traceback holds the tensors
     return True

@@ -18,7 +18,7 @@ OPERATORS = 16
 """Operators for each parameter, forward and backward, at most: a guess."""
 
 
-class TooLarge(RuntimeError):
+class TooLargeError(RuntimeError):
     """A chunk was stopped, for it would have taken more memory than it may."""
 
 
@@ -55,7 +55,7 @@ class Footprint(TorchDispatchMode):
     """Adds up the memory of all tensors that operators make in a block, freed or not: a bound on its peak.
 
     Args:
-        limit: Where the block is stopped by :class:`TooLarge`, in bytes; None: nowhere.
+        limit: Where the block is stopped by :class:`TooLargeError`, in bytes; None: nowhere.
 
     Attributes:
         bytes: The sum.
@@ -75,7 +75,7 @@ class Footprint(TorchDispatchMode):
             What the operator gives.
 
         Raises:
-            TooLarge: If that is more than the limit.
+            TooLargeError: If that is more than the limit.
         """
         given = {t.untyped_storage()._cdata for t in args if isinstance(t, Tensor)}  # noqa: SLF001  (identity)
         result = func(*args, **(kwargs or {}))
@@ -83,7 +83,7 @@ class Footprint(TorchDispatchMode):
             if isinstance(made, Tensor) and made.untyped_storage()._cdata not in given:  # noqa: SLF001
                 self._count(made)
         if self.limit is not None and self.bytes > self.limit:
-            raise TooLarge(f"The rows take more than the {self.limit:,.0f} bytes that they may.")
+            raise TooLargeError(f"The rows take more than the {self.limit:,.0f} bytes that they may.")
         return result
 
     def _count(self, tensor: Tensor) -> None:

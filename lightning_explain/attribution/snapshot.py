@@ -77,7 +77,7 @@ def _own_tensors(module: nn.Module) -> Iterator[Tensor]:
 
 
 def _restore(thing: object) -> Restore | None:
-    make = _maker(type(thing))
+    make = _maker(type(thing))  # type: ignore[arg-type]  # a type can be hashed
     return None if make is None else make(thing)
 
 
