@@ -18,6 +18,7 @@ from lightning_explain.attribution.model import Forward, call
 from lightning_explain.attribution.passes import resolved_on_the_way, with_target
 from lightning_explain.attribution.place import Input, Layer, Neuron, Place
 from lightning_explain.attribution.problem import Problem
+from lightning_explain.attribution.unresolved import Unresolved
 from lightning_explain.attribution.upsampling import upsampled
 from lightning_explain.baseline import Baseline, resolve
 from lightning_explain.inputs import Inputs, Point, batch_size, leaves, rebuild, require_finite
@@ -66,6 +67,7 @@ class Explainer:
             The attributions.
         """
         point = self.method(problem)
+        problem = problem.settled()
         if not problem.create_graph:
             point = tuple(leaf.detach() for leaf in point)
         coefficients = problem.features.collect(point) if self.method.per_feature else None
@@ -155,11 +157,14 @@ def explain(  # noqa: PLR0913  (the whole question in one call)
         problem = problem.at(chosen.place).masked(feature_mask)
         if feature_mask is not None:
             problem.features  # noqa: B018  (a mask that does not fit is refused, also where it plays no part)
-        if not chosen.needs_target:
-            return chosen.explained(problem)
+        wanted = target if chosen.needs_target else None
         if chosen.method.one_pass and not create_graph:
-            return chosen.explained(resolved_on_the_way(problem, target, label))
-        return chosen.explained(with_target(problem, target, label))
+            return chosen.explained(resolved_on_the_way(problem, wanted, label))
+        if wanted is None:
+            return chosen.explained(problem)
+        if chosen.method.samples_first and not create_graph:
+            return chosen.explained(replace(problem, unresolved=Unresolved(wanted, label, problem.samples)))
+        return chosen.explained(with_target(problem, wanted, label))
 
 
 def pose(  # noqa: PLR0913  (all that a problem is made of)

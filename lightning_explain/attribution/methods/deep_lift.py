@@ -43,6 +43,7 @@ class DeepLift(Method):
     """
 
     complete = True
+    samples_first = True
 
     multiply_by_inputs: bool = True
     eps: float = 1e-10
@@ -56,7 +57,10 @@ class DeepLift(Method):
         return self.multiply_by_inputs
 
     def __call__(self, problem: Problem) -> Point:  # noqa: D102
-        return _Lift(problem, self.eps, self.multiply_by_inputs).mean(1, lambda rows, _: pick(problem.z0, rows))
+        lift = _Lift(problem, self.eps, self.multiply_by_inputs)
+        found = lift.mean(1, lambda rows, _: pick(problem.z0, rows))
+        problem.remember(baseline_value=lift.scores0[0])
+        return found
 
 
 @METHODS.register("deep_lift_shap")
@@ -82,6 +86,7 @@ class DeepLiftShap(Method):
     """
 
     complete = True
+    samples_first = True
 
     baselines: Inputs | None = field(default=None, compare=False, repr=False)
     multiply_by_inputs: bool = True
@@ -96,12 +101,21 @@ class DeepLiftShap(Method):
         return self.multiply_by_inputs
 
     def reference(self, problem: Problem) -> Tensor:  # noqa: D102
-        if self.baselines is None:
-            return problem.baseline_value
-        return problem.values(*self._references(problem)).mean(dim=1)
+        def mean() -> Tensor:
+            return problem.values(*self._references(problem)).mean(dim=1)
+
+        return problem.remembered(self._key, mean)
 
     def __call__(self, problem: Problem) -> Point:  # noqa: D102
-        return _Lift(problem, self.eps, self.multiply_by_inputs).mean(*self._references(problem))
+        lift = _Lift(problem, self.eps, self.multiply_by_inputs)
+        found = lift.mean(*self._references(problem))
+        problem.remembered(self._key, lambda: lift.scores0.mean(dim=0))
+        return found
+
+    @property
+    def _key(self) -> tuple[str, int]:
+        # Which baselines these are no other key would tell: methods that differ in them alone are equal.
+        return "mean score of the baselines", id(self.baselines)
 
     def _references(self, problem: Problem) -> tuple[int, Points]:
         if self.baselines is None:
@@ -118,17 +132,21 @@ class _Lift:
     problem: Problem
     eps: float
     multiply: bool
+    scores0: Tensor = field(init=False)
+    """The scores at the references (count, n), once the mean is taken."""
 
     def mean(self, count: int, references: Points) -> Point:
         self.problem.refuse_graph("DeepLift")
         problem, mode = self.problem, Rescale(self.eps)
         spans = torch.zeros(count, problem.samples, dtype=torch.float64, device=problem.z[0].device)
+        self.scores0 = torch.zeros_like(spans)
 
         def score(z: Point, rows: Tensor, copies: Tensor) -> Tensor:
             z0 = references(rows, copies)
             # What comes out of the backward pass is then a contribution, whose mean over references is wanted.
             given = tuple(scaled(a, a.detach() - b) for a, b in zip(z, z0, strict=True)) if self.multiply else z
             scores, scores0 = mode.paired(lambda: problem.score(given, rows), lambda: problem.score(z0, rows))
+            self.scores0[copies, rows] = scores0.double()
             spans[copies, rows] = scores.detach().double() - scores0.double()
             return scores
 

@@ -37,6 +37,8 @@ class GuidedGradCAM(Method):
             or if no tensor has the map's positions.
     """
 
+    samples_first = True
+
     layer: str | None = None
 
     @property

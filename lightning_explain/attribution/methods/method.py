@@ -35,6 +35,9 @@ class Method(ABC):
     one_pass: ClassVar[bool] = False
     """Whether the variable and its gradient at the inputs are all that the method asks for."""
 
+    samples_first: ClassVar[bool] = False
+    """Whether what a sample's first pass runs the model on is the sample itself: its target is resolved from that."""
+
     through: ClassVar[bool] = False
     """Whether a neuron is where the explained output is followed through, not what is explained in its place."""
 
