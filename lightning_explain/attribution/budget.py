@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from lightning_explain.attribution.memory import Footprint, RowSize, TooLargeError, available
+from lightning_explain.attribution.memory import Footprint, RowSize, TooLargeError, Tripwire, available
 
 Body = Callable[[slice], None]
 
@@ -29,11 +29,15 @@ OUT_OF_MEMORY = ("out of memory", "not enough memory", "can't allocate memory", 
 
 @dataclass
 class _Chunk:
-    """The chunk size in use for one kind of work, and the best rate that each size has shown."""
+    """The chunk size in use for one kind of work, and the best rate that each size has shown.
+
+    Until it is ``weighed`` nobody has looked at how much memory a row takes.
+    """
 
     rows: int
     settled: bool = False
     largest: int = LARGEST_CHUNK
+    weighed: bool = True
     rates: dict[int, float] = field(default_factory=dict)
     trials: int = 0
 
@@ -42,14 +46,16 @@ class _Chunk:
 class RowBudget:
     """Splits work into chunks of rows, so that memory is that of one chunk whatever the work is.
 
-    Without ``max_rows`` the memory that the first rows of a kind of work take is watched; no chunk may take more than a
-    quarter of what is available. A whole chunk is watched, and stopped if it takes more, where the sizes of the model
-    and of its inputs say that no single operator can; else two rows go alone. Nothing is watched where even the
-    largest chunk must be small. Then chunks begin with 32 rows, fewer on a CPU where these make much, and are doubled
-    for as long as that is not slower by the row; of the sizes tried the smallest that is about as fast as any is kept.
-    Large chunks are often slower than medium ones, where the activations leave the cache. When memory runs out all
-    the same, the chunk is halved and tried again. What was learnt is kept, for each kind of work, as long as the
-    budget lives.
+    Without ``max_rows`` the memory that the first rows of a kind of work take is weighed; no chunk may take more than a
+    quarter of what is available. A whole chunk is weighed, and stopped if it takes more, where the sizes of the model
+    and of its inputs say that no single operator can; else two rows go alone. Weighing costs a small pass a fifth of
+    its time: where a generous guess says that the first chunk must fit, only the second is weighed, and none where even
+    the largest must.
+
+    Then chunks begin with 32 rows, fewer on a CPU where these make much, and are doubled for as long as that is not
+    slower by the row; of the sizes tried the smallest that is about as fast as any is kept. Large chunks are often
+    slower than medium ones, where the activations leave the cache. When memory runs out all the same, the chunk is
+    halved and tried again. What was learnt is kept, for each kind of work, as long as the budget lives.
 
     Args:
         max_rows: Rows in a chunk, at most; with it the chunks, and so the last bits of floating
@@ -89,6 +95,10 @@ class RowBudget:
             start, chunk = self._begin(kind, total, body, guess)
         while start < total and chunk is not None:
             rows = slice(start, min(start + chunk.rows, total))
+            if not chunk.weighed:
+                done, self._chunks[kind] = _weighed(rows, body)
+                start, chunk = start + done, self._chunks[kind]
+                continue
             began = _now(chunk)
             if _fits(body, rows):
                 _learn(chunk, rows.stop - rows.start, _now(chunk) - began)
@@ -128,16 +138,26 @@ def _first(total: int, body: Body, size: RowSize | None) -> tuple[int, _Chunk]:
         share, most = SHARE_OF_MEMORY * memory, _most(size.device)
         if most * size.total <= SURELY_SMALL * share:
             return 0, _Chunk(FIRST_CHUNK, largest=most)
-        rows = min(total, FIRST_CHUNK)
-        if rows * size.step <= min(share, LARGEST_STEP):
-            with Footprint(share) as footprint:
-                fits = _fits(body, slice(0, rows))
+        rows = slice(0, min(total, FIRST_CHUNK))
+        if rows.stop * size.total <= share:
+            with Tripwire(share):
+                fits = _fits(body, rows)
             if fits:
-                return rows, _next_chunk(footprint, rows)
-    rows = min(total, FIRST_ROWS)
-    with Footprint() as footprint:
-        fits = _fits(body, slice(0, rows))
-    return (rows, _next_chunk(footprint, rows)) if fits else (0, _Chunk(1, settled=True))
+                return rows.stop, _Chunk(FIRST_CHUNK, weighed=False)
+        elif rows.stop * size.step <= min(share, LARGEST_STEP):
+            return _weighed(rows, body, share)
+    return _weighed(slice(0, min(total, FIRST_ROWS)), body)
+
+
+def _weighed(rows: slice, body: Body, limit: float | None = None) -> tuple[int, _Chunk]:
+    with Footprint(limit) as footprint:
+        fits = _fits(body, rows)
+    done = rows.stop - rows.start
+    if fits:
+        return done, _next_chunk(footprint, done)
+    if limit is None:
+        return 0, _Chunk(max(1, done // 2), settled=True)
+    return _weighed(slice(rows.start, rows.start + min(done, FIRST_ROWS)), body)
 
 
 def _next_chunk(footprint: Footprint, rows: int) -> _Chunk:

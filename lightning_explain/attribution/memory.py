@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from lightning_explain.inputs import Point
 
 _MEMINFO = Path("/proc/meminfo")
-WIDEST_NUMBER = 8
-OPERATORS = 16
+_TOO_LARGE = "The rows take more than the {:,.0f} bytes that they may."
+OPERATORS = 8
 """Operators for each parameter, forward and backward, at most: a guess."""
 
 
@@ -38,17 +40,47 @@ class RowSize:
 
     @classmethod
     def of(cls, model: nn.Module, point: Point) -> RowSize:
-        """Guess: an operator makes of each number of a row as many as the widest parameter has in any dimension.
+        """Guess: at each position an operator makes as many numbers as the widest parameter has in any dimension.
 
-        Decoders that begin with few numbers make more; so none of this replaces looking while they run.
+        Decoders, which add positions, make more; so none of this replaces looking while they run.
 
         Returns:
             The guess for rows like those of ``point``.
         """
         shapes = [parameter.shape for parameter in model.parameters()]
         widest = max((size for shape in shapes for size in shape), default=1)
-        step = sum(leaf.numel() // max(len(leaf), 1) for leaf in point) * widest * WIDEST_NUMBER
+        step = sum(map(_positions, point)) * widest * torch.get_default_dtype().itemsize
         return cls(step, step * OPERATORS * (len(shapes) + 1), point[0].device)
+
+
+class Tripwire(TorchFunctionMode):
+    """Stops a block whose operators make too much; so light that a small pass hardly notices.
+
+    It sees functions of torch from outside, in the forward pass alone: enough to notice that a guess was wrong.
+
+    Args:
+        limit: Where the block is stopped by :class:`TooLargeError`, in bytes.
+    """
+
+    def __init__(self, limit: float) -> None:
+        super().__init__()
+        self.bytes, self.limit = 0, limit
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ANN401
+        """Run the function and count what it gives.
+
+        Returns:
+            What the function gives.
+
+        Raises:
+            TooLargeError: If that is more than the limit.
+        """
+        result = func(*args, **(kwargs or {}))
+        if isinstance(result, Tensor):
+            self.bytes += result.nbytes
+            if self.bytes > self.limit:
+                raise TooLargeError(_TOO_LARGE.format(self.limit))
+        return result
 
 
 class Footprint(TorchDispatchMode):
@@ -83,7 +115,7 @@ class Footprint(TorchDispatchMode):
             if isinstance(made, Tensor) and made.untyped_storage()._cdata not in given:  # noqa: SLF001
                 self._count(made)
         if self.limit is not None and self.bytes > self.limit:
-            raise TooLargeError(f"The rows take more than the {self.limit:,.0f} bytes that they may.")
+            raise TooLargeError(_TOO_LARGE.format(self.limit))
         return result
 
     def _count(self, tensor: Tensor) -> None:
@@ -91,6 +123,12 @@ class Footprint(TorchDispatchMode):
         self.bytes += size
         if size > self._largest:
             self._largest, self.device = size, tensor.device
+
+
+def _positions(leaf: Tensor) -> int:
+    # The smallest dimension may be that of the channels; a vector may be a picture that has been flattened.
+    row = leaf.shape[1:]
+    return math.prod(row) // (max(1, min(row)) if len(row) > 1 else 1)
 
 
 def available(device: torch.device) -> int | None:

@@ -371,6 +371,43 @@ def test_a_whole_chunk_is_watched_where_no_operator_can_take_too_much() -> None:
     assert sizes_of_chunks(70, step=400, sum_of_all=2**40)[:2] == [FIRST_CHUNK, FIRST_CHUNK]
 
 
+def test_the_second_chunk_is_weighed_where_the_first_must_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    weighed: list[int] = []
+    kept = budget._weighed
+
+    def watched(rows: slice, *others: object) -> object:
+        weighed.append(rows.start)
+        return kept(rows, *others)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(budget, "_weighed", watched)
+    guessed = 2**34 // 4 // FIRST_CHUNK
+    assert sizes_of_chunks(16, step=400, sum_of_all=guessed) == [16]
+    assert not weighed
+    assert sizes_of_chunks(70, step=400, sum_of_all=guessed) == [FIRST_CHUNK, FIRST_CHUNK, 6]
+    assert weighed == [FIRST_CHUNK]
+
+
+def test_a_guess_that_is_too_low_is_noticed() -> None:
+    sizes = sizes_of_chunks(70, step=1, sum_of_all=100, memory=4 * 8 * 400)
+    assert sizes[:3] == [FIRST_CHUNK, 2, 8]
+    assert max(sizes[1:]) == 8
+
+
+def test_a_second_chunk_that_does_not_fit_is_halved() -> None:
+    sizes: list[int] = []
+
+    def body(rows: slice) -> None:
+        sizes.append(rows.stop - rows.start)
+        if rows.start and sizes[-1] > 20:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(budget, "available", lambda device: 2**34)
+        size = RowSize(400, 2**34 // 4 // FIRST_CHUNK, torch.device("cpu"))
+        RowBudget().run(70, "forward", body, lambda: size)
+    assert sizes == [32, 32, 16, 16, 6]
+
+
 def test_two_rows_go_alone_where_an_operator_could_take_too_much() -> None:
     assert sizes_of_chunks(70, step=2**30, sum_of_all=2**40)[:2] == [2, FIRST_CHUNK]
 
