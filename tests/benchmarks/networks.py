@@ -24,6 +24,7 @@ class Scale:
     samples: int = 200
     masks: int = 400
     few: int = 5
+    per_side: int = 8
 
 
 @dataclass(frozen=True)
@@ -172,12 +173,13 @@ def residual(batch=16, scale=None, width=16):
     x, last = many[:batch].clone(), 11
     with torch.no_grad():
         target = model(x).argmax(dim=1)
-    masks = {"many": grid(32, 8), "some": grid(32, 4), "few": grid(32, 4) % scale.few}
+    cells, side = grid(32, scale.per_side // 2), 32 // scale.per_side
+    masks = {"many": grid(32, scale.per_side), "some": cells, "few": cells % scale.few}
     tail = nn.Sequential(*list(model)[last + 1 :])
     return Network(
         "residual", f"A residual network of 20 layers, batch {batch} of 3 × 32 × 32", model, x, target,
         model, x, torch.zeros_like(x), "zeros", Input(), str(last), (3, 2, 2), tail, many,
-        (8, 16, 32, 64, 128), model[0], model[-1], masks, (3, 4, 4), scale,
+        (8, 16, 32, 64, 128), model[0], model[-1], masks, (3, side, side), scale,
     )  # fmt: skip
 
 

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -9,12 +10,17 @@ from tests.benchmarks.clock import in_turns
 from tests.benchmarks.measure import Costs, measure
 from tests.benchmarks.networks import NETWORKS, Scale, residual, transformer
 
-SCALE = Scale(steps=8, noise=2, orders=2, samples=8, masks=4, few=3)
+SCALE = Scale(steps=8, noise=2, orders=2, samples=8, masks=4, few=3, per_side=4)
+CHUNKS = (8, 16)
 SMALL = {
-    "residual": lambda: residual(batch=2, scale=SCALE, width=4),
-    "transformer": lambda: transformer(batch=2, scale=SCALE, words=20, tokens=8, width=16, depth=2, heads=2),
+    "residual": lambda: replace(residual(batch=2, scale=SCALE, width=4), chunks=CHUNKS),
+    "transformer": lambda: replace(
+        transformer(batch=2, scale=SCALE, words=20, tokens=8, width=16, depth=2, heads=2), chunks=CHUNKS
+    ),
 }
 ROUNDING = 1e-4
+
+pytestmark = pytest.mark.filterwarnings("ignore")
 
 
 @pytest.fixture(autouse=True)
@@ -25,7 +31,6 @@ def one_thread():
     torch.set_num_threads(before)
 
 
-@pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", SMALL)
 def test_every_line_of_a_network_is_measured(name):
     network = SMALL[name]()
