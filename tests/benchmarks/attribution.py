@@ -97,7 +97,7 @@ def parsed(arguments=None):
     parser.add_argument("--network", nargs="*", choices=PARTS, default=PARTS, help="which tables; all, if left out")
     parser.add_argument("--method", nargs="*", help="methods whose names hold one of these; all, if left out")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--patience", type=float, default=6.0, help="seconds for all the turns of one line, about")
+    parser.add_argument("--patience", type=float, default=4.0, help="seconds for all the turns of one line, about")
     parser.add_argument("--out", help="a folder for the tables, and for what is needed to go on")
     return parser.parse_args(arguments)
 

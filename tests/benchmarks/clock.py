@@ -38,17 +38,24 @@ def best_of(repeats, work):
     return min(spent(work).counted for _ in range(repeats))
 
 
-def in_turns(works, patience=4.0, most=7):
+def in_turns(works, patience=4.0, most=7, may_fail=()):
     """Let several contestants run one after the other, again and again, and keep the best of each.
 
-    Turns end when the next would take longer than what is left of ``patience`` seconds; after one turn at least. The
-    first of many counts for nothing: it pays for what is allocated once.
+    Turns end when the next would take longer than what is left of ``patience`` seconds; after one turn at least. Those
+    that ``may_fail`` are left out if they do so in the first.
     """
     began, best, turns = time.perf_counter(), {}, 0
     while turns < most:
         start = time.perf_counter()
-        taken = {name: spent(work) for name, work in works.items()}
-        best = {name: seconds.least(best[name]) if turns else seconds for name, seconds in taken.items()}
+        for name, work in works.items():
+            try:
+                seconds = spent(work)
+            except Exception:
+                if turns or name not in may_fail:
+                    raise
+                continue
+            best[name] = seconds.least(best.get(name, seconds))
+        works = {name: works[name] for name in best}
         turns += 1
         if time.perf_counter() - began + (time.perf_counter() - start) > patience:
             break

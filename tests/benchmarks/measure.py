@@ -1,5 +1,7 @@
 """Measuring one line of the table: rows, time, and whether two libraries say the same."""
 
+import time
+
 import torch
 
 from tests.benchmarks.clock import best_cost, chunk_work, in_turns
@@ -105,31 +107,23 @@ def compare(case, mine):
     return case.theirs, agreement(case, mine, first(theirs))
 
 
-def contestants(network, case, theirs):
-    """Captum at its default (None), with frozen parameters ("frozen"), and at each size: what of it does not raise."""
+def contestants(network, case, theirs, *, slow):
+    """Captum at its default (None), with frozen parameters ("frozen", unless it is slow anyway), and at each size."""
     if theirs is None:
         return {}
-    sizes = {"frozen": None} | {size: size for size in case.sizes}
+    sizes = ({} if slow else {"frozen": None}) | {size: size for size in case.sizes}
     tuned = {name: frozen(network, lambda size=size: theirs(size)) for name, size in sizes.items()}
-    return {None: lambda: theirs(None)} | {name: work for name, work in tuned.items() if works(work)}
-
-
-def works(work):
-    """Whether something can be done; Captum's DeepLift at a layer, for one, cannot with frozen parameters."""
-    try:
-        work()
-    except Exception:  # noqa: BLE001  (whatever it is, it is no contestant)
-        return False
-    return True
+    return {None: lambda: theirs(None)} | tuned
 
 
 def measure(network, case, costs, patience):
     """One line of the table as numbers and words, which JSON can hold."""
-    mine = first(case.ours())
+    mine, began = first(case.ours()), time.perf_counter()
     theirs, agrees = compare(case, mine)
-    others = contestants(network, case, theirs)
+    others = contestants(network, case, theirs, slow=time.perf_counter() - began > patience)
     rows = count(network, case.ours)
-    best, turns = in_turns({"ours": case.ours} | costs.works | others, patience)
+    # Some of them cannot be done: Captum's DeepLift at a layer, for one, with frozen parameters.
+    best, turns = in_turns({"ours": case.ours} | costs.works | others, patience, may_fail=others.keys() - {None})
     record = {
         "method": case.name,
         "note": case.note,
@@ -143,6 +137,6 @@ def measure(network, case, costs, patience):
     }
     if not others:
         return record
-    candidates = {name: best[name].counted for name in others}
+    candidates = {name: best[name].counted for name in others if name in best}
     at = min(candidates, key=candidates.get)
     return record | {"captum": candidates[None], "tuned": candidates[at], "at": at if isinstance(at, int) else ""}

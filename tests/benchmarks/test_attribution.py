@@ -117,3 +117,14 @@ def test_turns_end_with_patience():
     assert turns == 1
     assert set(best) == {"a", "b"}
     assert in_turns({"a": lambda: None}, patience=100, most=3)[1] == 3
+
+
+def test_contestants_that_cannot_be_done_are_left_out():
+    def fails():
+        raise ValueError("no such argument")
+
+    best, turns = in_turns({"a": lambda: None, "b": fails}, patience=100, most=2, may_fail={"b"})
+    assert set(best) == {"a"}
+    assert turns == 2
+    with pytest.raises(ValueError, match="no such argument"):
+        in_turns({"b": fails})
