@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from lightning_explain.attribution.memory import Footprint, available
+from lightning_explain.attribution.memory import Footprint, RowSize, TooLargeError, Tripwire, available
 
 Body = Callable[[slice], None]
 
@@ -18,6 +18,12 @@ FIRST_CHUNK = 32
 LARGEST_CHUNK = 1024
 LARGEST_CHUNK_ON_CPU = 256
 SHARE_OF_MEMORY = 0.25
+FIRST_BYTES_ON_CPU = 2**28
+"""What operators make of the first chunk, all together: from there on allocations are slow, and caches too small."""
+LARGEST_STEP = 2**30
+"""What a single operator may make, in bytes, of a chunk of which nothing is known."""
+SURELY_SMALL = 1 / 16
+"""The part of its share of memory below which even a generous guess needs no looking."""
 TRIALS = 3
 STILL_FAST = 0.9
 AS_FAST = 0.95
@@ -26,11 +32,15 @@ OUT_OF_MEMORY = ("out of memory", "not enough memory", "can't allocate memory", 
 
 @dataclass
 class _Chunk:
-    """The chunk size in use for one kind of work, and the best rate that each size has shown."""
+    """The chunk size in use for one kind of work, and the best rate that each size has shown.
+
+    Until it is ``weighed`` nobody has looked at how much memory a row takes.
+    """
 
     rows: int
     settled: bool = False
     largest: int = LARGEST_CHUNK
+    weighed: bool = True
     rates: dict[int, float] = field(default_factory=dict)
     trials: int = 0
 
@@ -39,11 +49,16 @@ class _Chunk:
 class RowBudget:
     """Splits work into chunks of rows, so that memory is that of one chunk whatever the work is.
 
-    Without ``max_rows`` the first two rows of a kind of work go alone, to see what memory a row takes; no chunk may
-    take more than a quarter of what is available. Then chunks begin with 32 rows and are doubled for as long as that
-    is not slower by the row; of the sizes tried the smallest that is about as fast as any is kept. Large chunks are
-    often slower than medium ones, where the activations leave the cache. When memory runs out all the same, the chunk
-    is halved and tried again. What was learnt is kept, for each kind of work, as long as the budget lives.
+    Without ``max_rows`` the memory that the first rows of a kind of work take is weighed; no chunk may take more than a
+    quarter of what is available. A whole chunk is weighed, and stopped if it takes more, where the sizes of the model
+    and of its inputs say that no single operator can; else two rows go alone. Weighing costs a small pass a fifth of
+    its time: where a generous guess says that the first chunk must fit, only the second is weighed, and none where even
+    the largest must.
+
+    Then chunks begin with 32 rows, fewer on a CPU where these make much, and are doubled for as long as that is not
+    slower by the row; of the sizes tried the smallest that is about as fast as any is kept. Large chunks are often
+    slower than medium ones, where the activations leave the cache. When memory runs out all the same, the chunk is
+    halved and tried again. What was learnt is kept, for each kind of work, as long as the budget lives.
 
     Args:
         max_rows: Rows in a chunk, at most; with it the chunks, and so the last bits of floating
@@ -68,7 +83,7 @@ class RowBudget:
         if self.max_rows is not None and self.max_rows < 1:
             raise ValueError(f"max_rows must be at least 1, got {self.max_rows}.")
 
-    def run(self, total: int, kind: str, body: Body) -> None:
+    def run(self, total: int, kind: str, body: Body, guess: Callable[[], RowSize] | None = None) -> None:
         """Call ``body`` for consecutive slices of ``range(total)``.
 
         Args:
@@ -77,16 +92,22 @@ class RowBudget:
             body: Does the rows of one slice. It may be called again, with a smaller slice that
                 begins at the same row, after it ran out of memory: it must not have added
                 anything to a result by then.
+            guess: What a row may take, asked for before the first; None: nobody knows.
         """
         chunk = self._chunks.get(kind)
         start = 0
         self._tell(start, total)
         if chunk is None and total:
-            start, chunk = self._begin(kind, min(total, FIRST_ROWS), body)
+            start, chunk = self._begin(kind, total, body, guess)
             if start:
                 self._tell(start, total)
         while start < total and chunk is not None:
             rows = slice(start, min(start + chunk.rows, total))
+            if not chunk.weighed:
+                done, self._chunks[kind] = _weighed(rows, body)
+                start, chunk = start + done, self._chunks[kind]
+                self._tell(start, total)
+                continue
             began = _now(chunk)
             if _fits(body, rows):
                 _learn(chunk, rows.stop - rows.start, _now(chunk) - began)
@@ -110,14 +131,13 @@ class RowBudget:
         if self.progress is not None:
             self.progress(done, total)
 
-    def _begin(self, kind: str, rows: int, body: Body) -> tuple[int, _Chunk]:
+    def _begin(self, kind: str, total: int, body: Body, guess: Callable[[], RowSize] | None) -> tuple[int, _Chunk]:
         if self.max_rows is not None:
-            chunk = self._chunks[kind] = _Chunk(self.max_rows, settled=True)
-            return 0, chunk
-        with Footprint() as footprint:
-            fits = _fits(body, slice(0, rows))
-        chunk = self._chunks[kind] = _first_chunk(footprint, rows) if fits else _Chunk(1, settled=True)
-        return (rows if fits else 0), chunk
+            done, chunk = 0, _Chunk(self.max_rows, settled=True)
+        else:
+            done, chunk = _first(total, body, None if guess is None else guess())
+        self._chunks[kind] = chunk
+        return done, chunk
 
     def _shrink(self, chunk: _Chunk, rows: slice) -> None:
         chunk.rows, chunk.settled = (rows.stop - rows.start) // 2, True
@@ -125,13 +145,47 @@ class RowBudget:
             torch.cuda.empty_cache()
 
 
-def _first_chunk(footprint: Footprint, rows: int) -> _Chunk:
-    memory = available(footprint.device)
+def _first(total: int, body: Body, size: RowSize | None) -> tuple[int, _Chunk]:
+    # How many rows are done by then, and the chunk to go on with.
+    memory = None if size is None else available(size.device)
+    if size is not None and memory is not None:
+        share, most = SHARE_OF_MEMORY * memory, _most(size.device)
+        if most * size.total <= SURELY_SMALL * share:
+            return 0, _Chunk(FIRST_CHUNK, largest=most)
+        rows = slice(0, min(total, FIRST_CHUNK))
+        if rows.stop * size.total <= share:
+            with Tripwire(share):
+                fits = _fits(body, rows)
+            if fits:
+                return rows.stop, _Chunk(FIRST_CHUNK, weighed=False)
+        elif rows.stop * size.step <= min(share, LARGEST_STEP):
+            return _weighed(rows, body, share)
+    return _weighed(slice(0, min(total, FIRST_ROWS)), body)
+
+
+def _weighed(rows: slice, body: Body, limit: float | None = None) -> tuple[int, _Chunk]:
+    with Footprint(limit) as footprint:
+        fits = _fits(body, rows)
+    done = rows.stop - rows.start
+    if fits:
+        return done, _next_chunk(footprint, done)
+    if limit is None:
+        return 0, _Chunk(max(1, done // 2), settled=True)
+    return _weighed(slice(rows.start, rows.start + min(done, FIRST_ROWS)), body)
+
+
+def _next_chunk(footprint: Footprint, rows: int) -> _Chunk:
+    memory, on_cpu = available(footprint.device), footprint.device.type == "cpu"
+    each = max(footprint.bytes / rows, 1)
+    fitting = _most(footprint.device) if memory is None else int(SHARE_OF_MEMORY * memory / each)
+    largest = max(1, min(_most(footprint.device), fitting))
+    first = max(1, min(FIRST_CHUNK, int(FIRST_BYTES_ON_CPU / each))) if on_cpu else FIRST_CHUNK
+    return _Chunk(min(first, largest), largest=largest)
+
+
+def _most(device: torch.device) -> int:
     # On a CPU more rows bring nothing, and a busy moment must not lead there.
-    most = LARGEST_CHUNK_ON_CPU if footprint.device.type == "cpu" else LARGEST_CHUNK
-    fitting = most if memory is None else int(SHARE_OF_MEMORY * memory * rows / max(footprint.bytes, 1))
-    largest = max(1, min(most, fitting))
-    return _Chunk(min(FIRST_CHUNK, largest), largest=largest)
+    return LARGEST_CHUNK_ON_CPU if device.type == "cpu" else LARGEST_CHUNK
 
 
 def _now(chunk: _Chunk) -> float:
@@ -160,7 +214,7 @@ def _fits(body: Body, rows: slice) -> bool:
     try:
         body(rows)
     except RuntimeError as error:
-        if rows.stop - rows.start == 1 or not _out_of_memory(error):
+        if not isinstance(error, TooLargeError) and (rows.stop - rows.start == 1 or not _out_of_memory(error)):
             raise
         return False  # not inside the handler may memory be freed: the traceback holds the tensors
     return True

@@ -151,7 +151,7 @@ def _measure(problem: Problem, label: Tensor, ablated: Tensor | None, metrics: l
             part = slice(max(number * n - chunk.start, 0), (number + 1) * n - chunk.start)
             metrics[number].update(outputs[part], label.index_select(0, rows[part]))
 
-    problem.budget.run(len(metrics) * n, "forward", body)
+    problem.run(len(metrics) * n, "forward", body)
 
 
 def _without(problem: Problem, rows: Tensor, feature: Tensor | None) -> Point:

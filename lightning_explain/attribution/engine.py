@@ -20,6 +20,7 @@ from lightning_explain.attribution.passes import resolved_on_the_way, with_targe
 from lightning_explain.attribution.place import Input, Layer, Neuron, Place
 from lightning_explain.attribution.problem import Problem
 from lightning_explain.attribution.replication import Replicating, replicated_or_warn, require_replicating
+from lightning_explain.attribution.unresolved import Unresolved
 from lightning_explain.attribution.upsampling import upsampled
 from lightning_explain.baseline import Baseline, resolve
 from lightning_explain.inputs import Inputs, Point, batch_size, leaves, rebuild, require_finite
@@ -67,7 +68,8 @@ class Explainer:
         Returns:
             The attributions.
         """
-        return self.described(problem, self.method(problem))
+        point = self.method(problem)
+        return self.described(problem.settled(), point)
 
     def described(self, problem: Problem, point: Point) -> Attribution:
         """Say what is known of attributions that this explainer's method computed.
@@ -173,9 +175,12 @@ def explain(  # noqa: PLR0913  (the whole question in one call)
         problem = problem.at(chosen.place).masked(feature_mask)
         if feature_mask is not None:
             problem.features  # noqa: B018  (a mask that does not fit is refused, also where it plays no part)
-        if chosen.method.one_pass and chosen.needs_target and not create_graph:
-            return chosen.explained(resolved_on_the_way(problem, target, label))
-        problem = with_target(problem, target, label) if chosen.needs_target else problem
+        wanted = target if chosen.needs_target else None
+        if chosen.method.one_pass and not create_graph:
+            return chosen.explained(resolved_on_the_way(problem, wanted, label))
+        if wanted is not None and chosen.method.samples_first and not (create_graph or replica):
+            return chosen.explained(replace(problem, unresolved=Unresolved(wanted, label, problem.samples)))
+        problem = problem if wanted is None else with_target(problem, wanted, label)
         return chosen.explained(problem if chosen.method.one_pass else replicated_or_warn(problem, replica))
 
 

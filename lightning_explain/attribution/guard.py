@@ -4,12 +4,15 @@ import contextlib
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
 
 from lightning_explain.attribution.snapshot import Snapshot
 from lightning_explain.randomness import isolated
+
+Named: TypeAlias = list[tuple[str, nn.Parameter]]
 
 
 @contextlib.contextmanager
@@ -42,11 +45,12 @@ def borrowed(model: nn.Module, seed: int = 0, *, frozen: bool = True) -> Iterato
         raise TypeError(
             f"A model is a torch.nn.Module, got {type(model).__name__}; wrap it in a Module whose forward calls it."
         )
+    modules, parameters = list(model.modules()), list(model.named_parameters())
     with contextlib.ExitStack() as stack:
         # With a graph and without one, encoders are to run the same code: without one they drop what is padded.
         stack.callback(torch.backends.mha.set_fastpath_enabled, torch.backends.mha.get_fastpath_enabled())
         torch.backends.mha.set_fastpath_enabled(False)
-        stack.enter_context(isolated(seed, {parameter.device for parameter in model.parameters()}))
+        stack.enter_context(isolated(seed, {parameter.device for _, parameter in parameters}))
         stack.enter_context(torch.inference_mode(mode=False))
         stack.enter_context(torch.enable_grad())
         # Anomaly detection is for the user's backward; in ours it only costs time.
@@ -54,12 +58,12 @@ def borrowed(model: nn.Module, seed: int = 0, *, frozen: bool = True) -> Iterato
         if "torch._dynamo" in sys.modules:  # else nothing is compiled, and loading it takes a second
             # Hooks on compiled submodules do not fire, and gradients at layers come back as None.
             stack.enter_context(torch.compiler.set_stance("force_eager"))
-        if any(isinstance(module, nn.RNNBase) for module in model.modules()):
+        if any(isinstance(module, nn.RNNBase) for module in modules):
             # cuDNN's recurrent layers have no backward in evaluation mode.
             stack.enter_context(torch.backends.cudnn.flags(enabled=False))
-        state = _State.of(model)
+        state = _State.of(modules, parameters)
         try:
-            _prepare(model, frozen)
+            _prepare(modules, parameters, frozen)
             yield
         finally:
             state.restore()
@@ -73,11 +77,11 @@ class _State:
     written: list[tuple[nn.Parameter, Tensor]]
 
     @classmethod
-    def of(cls, model: nn.Module) -> "_State":
+    def of(cls, modules: list[nn.Module], parameters: Named) -> "_State":
         return cls(
-            kept=Snapshot.of(model),
-            parameters=[(name, p, p.requires_grad, p.grad, _version(p)) for name, p in model.named_parameters()],
-            written=[(parameter, parameter.detach().clone()) for parameter in _written_in_forward(model)],
+            kept=Snapshot.of(modules),
+            parameters=[(name, p, p.requires_grad, p.grad, _version(p)) for name, p in parameters],
+            written=[(parameter, parameter.detach().clone()) for parameter in _written_in_forward(modules)],
         )
 
     def restore(self) -> None:
@@ -100,9 +104,9 @@ class _State:
                 )
 
 
-def _written_in_forward(model: nn.Module) -> list[nn.Parameter]:
+def _written_in_forward(modules: list[nn.Module]) -> list[nn.Parameter]:
     # Embeddings with a largest norm shorten their weights when they are looked up.
-    embeddings = (module for module in model.modules() if isinstance(module, (nn.Embedding, nn.EmbeddingBag)))
+    embeddings = (module for module in modules if isinstance(module, (nn.Embedding, nn.EmbeddingBag)))
     return [embedding.weight for embedding in embeddings if embedding.max_norm is not None]  # type: ignore[misc]
 
 
@@ -110,13 +114,13 @@ def _version(parameter: nn.Parameter) -> int:
     return 0 if parameter.is_inference() else parameter._version  # noqa: SLF001  (how often it was written to)
 
 
-def _prepare(model: nn.Module, frozen: bool) -> None:
-    for module in model.modules():
+def _prepare(modules: list[nn.Module], parameters: Named, frozen: bool) -> None:
+    for module in modules:
         module.training = False  # not eval(): users override train(), and it recurses
         # Those are for the gradients of the user's loss. Forward hooks may belong to the model (weight norm).
         module._backward_hooks.clear()  # noqa: SLF001
         module._backward_pre_hooks.clear()  # noqa: SLF001
-    for parameter in model.parameters():
+    for _, parameter in parameters:
         if frozen:
             parameter.requires_grad_(False)
         parameter.grad = None  # set aside, not cleared

@@ -2,27 +2,101 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from lightning_explain.inputs import Point
+
 _MEMINFO = Path("/proc/meminfo")
+_TOO_LARGE = "The rows take more than the {:,.0f} bytes that they may."
+OPERATORS = 8
+"""Operators for each parameter, forward and backward, at most: a guess."""
+
+
+class TooLargeError(RuntimeError):
+    """A chunk was stopped, for it would have taken more memory than it may."""
+
+
+@dataclass(frozen=True)
+class RowSize:
+    """What memory a row may take, guessed from above before anything ran.
+
+    Args:
+        step: Bytes that a single operator makes of it.
+        total: Bytes that all operators together make of it.
+        device: Where.
+    """
+
+    step: int
+    total: int
+    device: torch.device
+
+    @classmethod
+    def of(cls, model: nn.Module, point: Point) -> RowSize:
+        """Guess: at each position an operator makes as many numbers as the widest parameter has in any dimension.
+
+        Decoders, which add positions, make more; so none of this replaces looking while they run.
+
+        Returns:
+            The guess for rows like those of ``point``.
+        """
+        shapes = [parameter.shape for parameter in model.parameters()]
+        widest = max((size for shape in shapes for size in shape), default=1)
+        step = sum(map(_positions, point)) * widest * torch.get_default_dtype().itemsize
+        return cls(step, step * OPERATORS * (len(shapes) + 1), point[0].device)
+
+
+class Tripwire(TorchFunctionMode):
+    """Stops a block whose operators make too much; so light that a small pass hardly notices.
+
+    It sees functions of torch from outside, in the forward pass alone: enough to notice that a guess was wrong.
+
+    Args:
+        limit: Where the block is stopped by :class:`TooLargeError`, in bytes.
+    """
+
+    def __init__(self, limit: float) -> None:
+        super().__init__()
+        self.bytes, self.limit = 0, limit
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ANN401
+        """Run the function and count what it gives.
+
+        Returns:
+            What the function gives.
+
+        Raises:
+            TooLargeError: If that is more than the limit.
+        """
+        result = func(*args, **(kwargs or {}))
+        if isinstance(result, Tensor):
+            self.bytes += result.nbytes
+            if self.bytes > self.limit:
+                raise TooLargeError(_TOO_LARGE.format(self.limit))
+        return result
 
 
 class Footprint(TorchDispatchMode):
     """Adds up the memory of all tensors that operators make in a block, freed or not: a bound on its peak.
+
+    Args:
+        limit: Where the block is stopped by :class:`TooLargeError`, in bytes; None: nowhere.
 
     Attributes:
         bytes: The sum.
         device: Where most of it was, the CPU until something is made.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, limit: float | None = None) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.bytes = 0
+        self.bytes, self.limit = 0, limit
         self.device = torch.device("cpu")
         self._largest = 0
 
@@ -31,12 +105,17 @@ class Footprint(TorchDispatchMode):
 
         Returns:
             What the operator gives.
+
+        Raises:
+            TooLargeError: If that is more than the limit.
         """
         given = {t.untyped_storage()._cdata for t in args if isinstance(t, Tensor)}  # noqa: SLF001  (identity)
         result = func(*args, **(kwargs or {}))
         for made in result if isinstance(result, (tuple, list)) else (result,):
             if isinstance(made, Tensor) and made.untyped_storage()._cdata not in given:  # noqa: SLF001
                 self._count(made)
+        if self.limit is not None and self.bytes > self.limit:
+            raise TooLargeError(_TOO_LARGE.format(self.limit))
         return result
 
     def _count(self, tensor: Tensor) -> None:
@@ -44,6 +123,12 @@ class Footprint(TorchDispatchMode):
         self.bytes += size
         if size > self._largest:
             self._largest, self.device = size, tensor.device
+
+
+def _positions(leaf: Tensor) -> int:
+    # The smallest dimension may be that of the channels; a vector may be a picture that has been flattened.
+    row = leaf.shape[1:]
+    return math.prod(row) // (max(1, min(row)) if len(row) > 1 else 1)
 
 
 def available(device: torch.device) -> int | None:
@@ -57,5 +142,6 @@ def available(device: torch.device) -> int | None:
         return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
     if device.type != "cpu" or not _MEMINFO.exists():
         return None
-    fields = dict(line.split(":", 1) for line in _MEMINFO.read_text().splitlines())
-    return int(fields["MemAvailable"].split()[0]) * 1024 if "MemAvailable" in fields else None
+    with _MEMINFO.open() as lines:
+        found = next((line for line in lines if line.startswith("MemAvailable")), None)
+    return None if found is None else int(found.split()[1]) * 1024

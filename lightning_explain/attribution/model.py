@@ -1,6 +1,7 @@
 """Calling a model: inputs in, one output tensor with a row per sample out."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from torch import Tensor, nn
@@ -55,6 +56,35 @@ def output(model: nn.Module, inputs: Inputs, forward: Forward = call, rows: int 
             " expected one row per sample, the batch dimension first (squeeze(-1) instead of squeeze(), perhaps)."
         )
     return found
+
+
+@dataclass
+class Recorded:
+    """A way to call a model that keeps what it gave, for a pass that is made for something else.
+
+    Args:
+        forward: How the model is called.
+    """
+
+    forward: Forward
+    _given: Any = field(default=None, init=False, repr=False)
+
+    def __call__(self, model: nn.Module, inputs: Inputs) -> Any:  # noqa: ANN401
+        """Call the model.
+
+        Returns:
+            What it returns.
+        """
+        self._given = self.forward(model, inputs)
+        return self._given
+
+    def output(self, model: nn.Module, inputs: Inputs, rows: int | None = None) -> Tensor:
+        """The predictions of the last call, as :func:`output` finds them.
+
+        Returns:
+            A tensor with one row per sample.
+        """
+        return output(model, inputs, lambda *_: self._given, rows)
 
 
 def is_materialized(model: nn.Module) -> bool:

@@ -72,7 +72,7 @@ class Outputs(Problem):
                 scores = select_each(given, self.targets.index_select(1, rows), self.readout)
             parts.append(scores.to(accumulator(scores), copy=True))
 
-        self.budget.run(copies * n, f"forward{single.place}", body)
+        self.run(copies * n, f"forward{single.place}", body)
         together = torch.cat(parts, dim=1).view(len(self.targets), copies, n)
         return together.transpose(1, 2).reshape(-1, copies)
 

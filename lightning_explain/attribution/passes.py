@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from lightning_explain.attribution.derivative import derivative
-from lightning_explain.attribution.model import output
+from lightning_explain.attribution.model import Recorded
 from lightning_explain.attribution.place import Input, explained
 from lightning_explain.attribution.problem import Problem
 from lightning_explain.attribution.target import resolve_target, select
-from lightning_explain.inputs import Inputs, Point, leaves, pick
+from lightning_explain.attribution.unresolved import Unresolved
+from lightning_explain.inputs import Point, leaves, pick
 from lightning_explain.probe import Target
 
 
@@ -26,31 +26,33 @@ def with_target(problem: Problem, target: Target, label: Tensor | None) -> Probl
     return problem.at(problem.place, resolve_target(target, problem.outputs, label))
 
 
-def resolved_on_the_way(problem: Problem, target: Target, label: Tensor | None) -> Problem:
+def resolved_on_the_way(problem: Problem, target: Target | None, label: Tensor | None) -> Problem:
     """Resolve a target from the outputs of the very pass whose gradient is taken.
 
     Args:
         problem: The problem, without a target.
-        target: What is explained.
+        target: What is explained; None: the place's own score, a neuron.
         label: Class labels (n,), for ``target="label"``.
 
     Returns:
         The problem with its target; it remembers the outputs, the variable and the gradient.
     """
     problem.require_numbers()
-    kept: list[tuple[Point, Point, Tensor, Tensor | None]] = []
+    unresolved = None if target is None else Unresolved(target, label, problem.samples)
+    kept: list[tuple[Point, Point, Tensor]] = []
 
     def body(chunk: slice) -> None:
         rows = torch.arange(chunk.start, chunk.stop, device=leaves(problem.inputs)[0].device)
-        z, given = _pass(problem, rows)
-        index = _index(problem, target, given.detach(), label, rows)
-        with torch.enable_grad():
-            slope = derivative(problem, select(given, index, problem.readout), z)
-        kept.append((tuple(leaf.detach() for leaf in z), slope, given.detach(), index))
+        z, score, given = _pass(problem, rows)
+        if unresolved is not None:
+            score = select(given, unresolved.index(given, rows), problem.readout)
+        slope = derivative(problem, score, z)
+        kept.append((tuple(leaf.detach() for leaf in z), slope, given.detach()))
 
-    problem.budget.run(problem.samples, f"observe{problem.place}", body)
-    variables, slopes, outputs, indices = zip(*kept, strict=True)
-    posed = replace(problem, target=None if indices[0] is None else torch.cat(indices))
+    with torch.enable_grad():
+        problem.run(problem.samples, f"observe{problem.place}", body)
+    variables, slopes, outputs = zip(*kept, strict=True)
+    posed = replace(problem, target=None if unresolved is None else unresolved.indices)
     posed.remember(z=_joined(variables), slope=_joined(slopes), outputs=torch.cat(outputs))
     return posed
 
@@ -67,37 +69,24 @@ def share_pass(problems: list[Problem]) -> None:
 
     def body(chunk: slice) -> None:
         rows = torch.arange(chunk.start, chunk.stop, device=leaves(first.inputs)[0].device)
-        z, given = _pass(first, rows)
+        z, _, given = _pass(first, rows)
         part = [derivative(posed, _score(posed, given, rows), z, again=True) for posed in problems]
         variables.append(tuple(leaf.detach() for leaf in z))
         for held, slope in zip(slopes, part, strict=True):
             held.append(slope)
 
-    first.budget.run(first.samples, f"observe{first.place}", body)
+    first.run(first.samples, f"observe{first.place}", body)
     for posed, held in zip(problems, slopes, strict=True):
         posed.remember(z=_joined(variables), slope=_joined(held))
 
 
-def _pass(problem: Problem, rows: Tensor) -> tuple[Point, Tensor]:
-    # The variable, and what the model gives: the place itself only tells one number of it.
-    results: list[Any] = []
-
-    def kept(model: nn.Module, inputs: Inputs) -> Any:  # noqa: ANN401
-        results.append(problem.forward(model, inputs))
-        return results[-1]
-
+def _pass(problem: Problem, rows: Tensor) -> tuple[Point, Tensor, Tensor]:
+    # The variable, the place's score, and what the model gives: the place itself only tells one number of it.
+    recorded = Recorded(problem.forward)
     x = pick(Input().variable(problem, problem.inputs), rows)
     with torch.enable_grad():
-        z, _ = problem.place.observe(replace(problem, forward=kept, target=None, readout="first"), x, rows)
-    return z, output(problem.model, problem.inputs, lambda *_: results[-1], len(rows))
-
-
-def _index(problem: Problem, target: Target, given: Tensor, label: Tensor | None, rows: Tensor) -> Tensor | None:
-    if isinstance(target, str) and target == "predicted":
-        return resolve_target(target, given)
-    # All samples' targets at once, so that a message names the sample: the outputs' shape is all that they ask for.
-    every = resolve_target(target, given[:1].expand(problem.samples, *given.shape[1:]), label)
-    return None if every is None else every.index_select(0, rows)
+        z, score = problem.place.observe(replace(problem, forward=recorded, target=None, readout="first"), x, rows)
+    return z, score, recorded.output(problem.model, problem.inputs, len(rows))
 
 
 def _score(problem: Problem, given: Tensor, rows: Tensor) -> Tensor:

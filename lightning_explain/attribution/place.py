@@ -296,5 +296,7 @@ def explained(problem: Question, outputs: Tensor, rows: Tensor) -> Tensor:
     Returns:
         One number for each of ``rows``, (m,).
     """
+    if problem.unresolved is not None:
+        return select(outputs, problem.unresolved.index(outputs, rows), problem.readout)
     target = None if problem.target is None else problem.target.index_select(0, rows)
     return select(outputs, target, problem.readout)

@@ -72,7 +72,7 @@ class Problem(Question):
                 score = place.score(self, points(rows, copy), rows)
                 parts.append(score.to(accumulator(score), copy=True))  # a view would keep all its base
 
-        self.budget.run(copies * self.samples, f"forward{self.place}", body)
+        self.run(copies * self.samples, f"forward{self.place}", body)
         return torch.cat(parts).view(copies, self.samples).T
 
     def score(self, z: Point, rows: Tensor) -> Tensor:
@@ -169,7 +169,7 @@ class Problem(Question):
             z = points(rows, copy)
             use(rows, copy, z, self._gradient_at(scored, z, rows, copy))
 
-        self.budget.run(copies * self.samples, f"{kind}{self.place}", body)
+        self.run(copies * self.samples, f"{kind}{self.place}", body)
 
     def observe(self, copies: int, points: Points, use: Use) -> None:
         """Take the variable and the gradient, from one forward pass, where the inputs are ``copies`` chosen points.
@@ -188,7 +188,7 @@ class Problem(Question):
                 gradients = derivative(self, score, z)
             use(rows, copy, z, gradients)
 
-        self.budget.run(copies * self.samples, f"observe{self.place}", body)
+        self.run(copies * self.samples, f"observe{self.place}", body)
 
     def _pairs(self, chunk: slice) -> tuple[Tensor, Tensor]:
         # Copy by copy, so that a chunk holds as few copies as possible.

@@ -11,12 +11,14 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from lightning_explain.attribution.budget import RowBudget
+from lightning_explain.attribution.budget import Body, RowBudget
 from lightning_explain.attribution.features import Features
-from lightning_explain.attribution.model import Forward, call, output
+from lightning_explain.attribution.memory import RowSize
+from lightning_explain.attribution.model import Forward, Recorded, call, output
 from lightning_explain.attribution.place import Input, Neuron, Place
 from lightning_explain.attribution.tail import Replaced
 from lightning_explain.attribution.target import Readout
+from lightning_explain.attribution.unresolved import Unresolved
 from lightning_explain.feature_mask import select as select_mask
 from lightning_explain.inputs import Inputs, Point, batch_size, is_continuous, leaves, pick, rebuild, take, varied
 
@@ -49,6 +51,7 @@ class Question:
         tails: At which places the part of the model that lies behind them can be run alone, once it was tried: for
             these samples and no others.
         counted: What was counted in forward passes: how often a layer runs, how many tensors each of several has.
+        unresolved: The target, where it is resolved on the way; None: ``target`` says what it is.
     """
 
     model: nn.Module
@@ -65,6 +68,7 @@ class Question:
     zero_where_unused: bool = False
     tails: dict[Place, bool] = field(default_factory=dict, repr=False)
     counted: dict[Hashable, Any] = field(default_factory=dict, repr=False)
+    unresolved: Unresolved | None = field(default=None, repr=False)
 
     _memory: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False)
 
@@ -113,6 +117,8 @@ class Question:
     @cached_property
     def outputs(self) -> Tensor:
         """The model's outputs for the samples, (n, ...), detached."""
+        if isinstance(self.place, Replaced) and not self.create_graph and "z" not in vars(self):
+            return self._outputs_and_variable()
         parts: list[Tensor] = []
 
         def body(chunk: slice) -> None:
@@ -121,8 +127,18 @@ class Question:
             with torch.no_grad():
                 parts.append(output(self.model, part, self.forward).clone())  # a view would keep all its base
 
-        self.budget.run(self.samples, "forward", body)
+        self.run(self.samples, "forward", body)
         return torch.cat(parts)
+
+    def run(self, total: int, kind: str, body: Body) -> None:
+        """Do rows chunk by chunk, by the row budget.
+
+        Args:
+            total: The number of rows.
+            kind: What the work is.
+            body: Does the rows of one slice.
+        """
+        self.budget.run(total, kind, body, lambda: RowSize.of(self.model, leaves(self.inputs)))
 
     def remembered(self, key: Hashable, compute: Callable[[], T]) -> T:
         """Compute something once for this problem: what methods and metrics ask for alike.
@@ -195,9 +211,7 @@ class Question:
         Returns:
             A problem that knows the variable, and what the model gives, if this one does.
         """
-        other = self._changed(readout=readout)
-        other.__dict__.update({key: value for key, value in vars(self).items() if key in {"z", "z0", "difference"}})
-        return other
+        return self._changed(readout=readout)
 
     def with_inputs(self: Q, inputs: Inputs) -> Q:
         """The same problem, target and baseline, for other inputs.
@@ -237,6 +251,43 @@ class Question:
         if self.create_graph:
             raise ValueError(f"{what} cannot be trained on: leave out create_graph=True.")
 
+    def settled(self: Q) -> Q:
+        """The same problem, once the samples have gone through the model: its target and its outputs are known.
+
+        Returns:
+            A problem that remembers what this one does; this one, if there is nothing to settle.
+        """
+        if self.unresolved is None:
+            return self
+        self.resolve()
+        other = replace(self, target=self.unresolved.indices, unresolved=None)
+        other.__dict__.update({name: known for name, known in vars(self).items() if name not in vars(other)})
+        other._memory.update(self._memory)  # noqa: SLF001  (of another of this class)
+        return other
+
+    def resolve(self) -> None:
+        """Resolve a target that nothing has resolved on the way, by a pass of its own."""
+        if self.unresolved is None:
+            return
+        if self.unresolved.outputs is None:
+            self.unresolved.index(self.outputs, torch.arange(self.samples, device=self.outputs.device))
+        self.remember(outputs=self.unresolved.outputs)  # type: ignore[arg-type]  # all samples are known now
+
+    def _outputs_and_variable(self) -> Tensor:
+        # A layer's variable takes a pass of the model, which gives the outputs too.
+        recorded = Recorded(self.forward)
+        watching = replace(self, forward=recorded)
+        parts: list[tuple[Point, Tensor]] = []
+
+        def body(chunk: slice) -> None:
+            part = take(self.inputs, torch.arange(chunk.start, chunk.stop, device=leaves(self.inputs)[0].device))
+            parts.append((self.place.variable(watching, part), recorded.output(self.model, part).clone()))
+
+        self.run(self.samples, f"forward{self.place}", body)
+        variables, outputs = zip(*parts, strict=True)
+        self.remember(z=tuple(map(torch.cat, zip(*variables, strict=True))))
+        return torch.cat(outputs)
+
     def _variable(self, inputs: Inputs) -> Point:
         parts: list[Point] = []
 
@@ -246,7 +297,7 @@ class Question:
 
         if isinstance(self.place, Input):
             return self.place.variable(self, inputs)
-        self.budget.run(self.samples, f"forward{self.place}", body)
+        self.run(self.samples, f"forward{self.place}", body)
         return tuple(torch.cat(tensors) for tensors in zip(*parts, strict=True))
 
     @property
@@ -261,6 +312,6 @@ class Question:
 
     def _changed(self: Q, **changes: Any) -> Q:
         other = replace(self, **changes)
-        if "outputs" in vars(self):
-            other.__dict__["outputs"] = self.outputs
+        kept = {"outputs"} if "place" in changes else {"outputs", "z", "z0", "difference"}
+        other.__dict__.update({name: known for name, known in vars(self).items() if name in kept})
         return other

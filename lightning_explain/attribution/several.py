@@ -134,6 +134,7 @@ def explain_targets(  # noqa: PLR0913  (the whole question in one call)
         chosen = explainer(method, problem, place)
         if not chosen.needs_target:
             raise ValueError(f"{chosen.place} is its own target: explain it once, by explain().")
+        problem = problem.at(chosen.place)
         resolved = [resolve_target(target, problem.outputs, label) for target in targets]
         problem = replicated_or_warn(problem, replica)
         problems = [problem.at(chosen.place, index) for index in resolved]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import copy
 import random
-from collections import deque
-from collections.abc import Callable, Iterator
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,9 @@ import torch
 from torch import Tensor, nn
 
 Restore = Callable[[], None]
+
+_CONTAINERS = frozenset({dict, OrderedDict, list, set, deque})
+_STATELESS = frozenset({type(None), bool, int, float, complex, str, bytes, torch.dtype, torch.device})
 
 
 @dataclass(frozen=True)
@@ -28,8 +31,8 @@ class Snapshot:
     restores: list[Restore]
 
     @classmethod
-    def of(cls, model: nn.Module) -> Snapshot:
-        """Take down what is reachable from the modules' attributes through containers.
+    def of(cls, modules: Sequence[nn.Module]) -> Snapshot:
+        """Take down what is reachable from the attributes of a model's modules through containers.
 
         Containers are taken down with what they hold, tensors with their values only where they are buffers or
         attributes themselves: the outputs that a module collects over a validation may be as large as its data.
@@ -38,10 +41,13 @@ class Snapshot:
         Returns:
             The snapshot.
         """
-        seen: dict[int, object] = {}
-        held = [thing for module in model.modules() for thing in _reachable(vars(module), seen)]
-        tensors = {id(tensor): tensor for module in model.modules() for tensor in _own_tensors(module)}
-        return cls([restore for thing in (*held, *tensors.values()) if (restore := _restore(thing)) is not None])
+        # Most containers of most modules are empty: they need no copy, and only one look each.
+        empty, held = list[Any](), list[object]()
+        for thing in _reachable([vars(module) for module in modules]):
+            (empty if type(thing) in _CONTAINERS and not thing else held).append(thing)
+        tensors = {id(tensor): tensor for module in modules for tensor in _own_tensors(module)}
+        restores = [restore for thing in (*held, *tensors.values()) if (restore := _restore(thing)) is not None]
+        return cls([partial(_empty, empty), *restores])
 
     def restore(self) -> None:
         """Put everything back."""
@@ -50,11 +56,12 @@ class Snapshot:
                 restore()
 
 
-def _reachable(root: object, seen: dict[int, object]) -> Iterator[object]:
-    waiting = [root]
+def _reachable(roots: list[dict[str, Any]]) -> Iterator[object]:
+    waiting: list[object] = [*roots]
+    seen: dict[int, object] = {}
     while waiting:
         found = waiting.pop()
-        if id(found) in seen or isinstance(found, Tensor):
+        if type(found) in _STATELESS or id(found) in seen or isinstance(found, Tensor):
             continue
         seen[id(found)] = found  # kept alive: else another object could get its number
         yield found
@@ -65,16 +72,29 @@ def _reachable(root: object, seen: dict[int, object]) -> Iterator[object]:
 
 
 def _own_tensors(module: nn.Module) -> Iterator[Tensor]:
-    yield from module.buffers(recurse=False)
+    yield from (buffer for buffer in module._buffers.values() if buffer is not None)  # noqa: SLF001
     yield from (value for value in vars(module).values() if isinstance(value, Tensor))
 
 
 def _restore(thing: object) -> Restore | None:
-    return next((make(thing) for kind, make in _MAKERS if isinstance(thing, kind)), None)
+    make = _maker(type(thing))  # type: ignore[arg-type]  # a type can be hashed
+    return None if make is None else make(thing)
+
+
+@lru_cache(maxsize=256)  # for no longer than that are classes kept alive
+def _maker(kind: type) -> Callable[[Any], Restore | None] | None:
+    return next((make for known, make in _MAKERS if issubclass(kind, known)), None)
+
+
+def _empty(containers: list[Any]) -> None:
+    for container in containers:
+        if container:
+            container.clear()
 
 
 def _refill_dict(held: dict[object, object], before: dict[object, object]) -> None:
-    if list(held) != list(before) or any(held[key] is not before[key] for key in before):
+    same = len(held) == len(before) and all(a is b and held[a] is before[b] for a, b in zip(held, before, strict=True))
+    if not same:
         held.clear()
         held.update(before)
 

@@ -301,7 +301,7 @@ def test_no_graph_is_kept_alive(name: str, case: Case) -> None:
     layer = case.places[1][0]
     kept = [attribute(name, case, place, model=model) for place in (Input(), layer)]
     gc.collect()
-    assert len(seen) > 10
+    assert len(seen) >= 2 * sum(1 for _ in model.children())  # at both places
     assert all(ref() is None for ref in seen)
     assert kept[0].point[0].abs().max() > 0
 

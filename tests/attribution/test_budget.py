@@ -29,6 +29,7 @@ from lightning_explain import (
 )
 from lightning_explain.attribution import budget
 from lightning_explain.attribution.budget import FIRST_CHUNK, LARGEST_CHUNK_ON_CPU, RowBudget
+from lightning_explain.attribution.memory import RowSize
 from lightning_explain.attribution.methods import Method
 from lightning_explain.attribution.place import Place
 
@@ -367,3 +368,88 @@ def test_chunks_that_did_not_fit_are_not_progress() -> None:
 
     RowBudget(8, progress=lambda done, _: said.append(done)).run(5, "forward", body)
     assert said == [0, 2, 4, 5]
+
+
+def sizes_of_chunks(total: int, step: int, sum_of_all: int, row: int = 100, memory: int = 2**34) -> list[int]:
+    """Chunks of work whose operators make ``row`` float32 numbers of a row, where a guess was made before."""
+    sizes: list[int] = []
+
+    def body(rows: slice) -> None:
+        sizes.append(rows.stop - rows.start)
+        torch.zeros(sizes[-1], row)
+
+    guess = RowSize(step, sum_of_all, torch.device("cpu"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(budget, "available", lambda device: memory)
+        RowBudget().run(total, "forward", body, lambda: guess)
+    return sizes
+
+
+def test_what_is_surely_small_is_not_watched() -> None:
+    assert sizes_of_chunks(70, step=400, sum_of_all=800)[:2] == [FIRST_CHUNK, FIRST_CHUNK]
+
+
+def test_a_whole_chunk_is_watched_where_no_operator_can_take_too_much() -> None:
+    assert sizes_of_chunks(16, step=400, sum_of_all=2**40) == [16]
+    assert sizes_of_chunks(70, step=400, sum_of_all=2**40)[:2] == [FIRST_CHUNK, FIRST_CHUNK]
+
+
+def test_the_second_chunk_is_weighed_where_the_first_must_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    weighed: list[int] = []
+    kept = budget._weighed
+
+    def watched(rows: slice, *others: object) -> object:
+        weighed.append(rows.start)
+        return kept(rows, *others)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(budget, "_weighed", watched)
+    guessed = 2**34 // 4 // FIRST_CHUNK
+    assert sizes_of_chunks(16, step=400, sum_of_all=guessed) == [16]
+    assert not weighed
+    assert sizes_of_chunks(70, step=400, sum_of_all=guessed) == [FIRST_CHUNK, FIRST_CHUNK, 6]
+    assert weighed == [FIRST_CHUNK]
+
+
+def test_a_guess_that_is_too_low_is_noticed() -> None:
+    sizes = sizes_of_chunks(70, step=1, sum_of_all=100, memory=4 * 8 * 400)
+    assert sizes[:3] == [FIRST_CHUNK, 2, 8]
+    assert max(sizes[1:]) == 8
+
+
+def test_a_second_chunk_that_does_not_fit_is_halved() -> None:
+    sizes: list[int] = []
+
+    def body(rows: slice) -> None:
+        sizes.append(rows.stop - rows.start)
+        if rows.start and sizes[-1] > 20:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(budget, "available", lambda device: 2**34)
+        size = RowSize(400, 2**34 // 4 // FIRST_CHUNK, torch.device("cpu"))
+        RowBudget().run(70, "forward", body, lambda: size)
+    assert sizes == [32, 32, 16, 16, 6]
+
+
+def test_two_rows_go_alone_where_an_operator_could_take_too_much() -> None:
+    assert sizes_of_chunks(70, step=2**30, sum_of_all=2**40)[:2] == [2, FIRST_CHUNK]
+
+
+def test_a_watched_chunk_is_stopped_when_it_takes_more_than_its_share() -> None:
+    # 400 bytes a row, where 12,800 / 4 may be taken: eight rows at once.
+    sizes = sizes_of_chunks(70, step=1, sum_of_all=2**40, memory=4 * 8 * 400)
+    assert sizes[:3] == [FIRST_CHUNK, 2, 8]
+    assert max(sizes[1:]) == 8
+
+
+def test_on_a_cpu_chunks_of_large_rows_begin_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(budget, "FIRST_BYTES_ON_CPU", 5 * 400)
+    sizes = sizes_of_chunks(7, step=2**30, sum_of_all=2**40)
+    assert sizes == [2, 5]
+
+
+def test_a_small_model_is_run_once_for_a_gradient() -> None:
+    model, rows = Net(), []
+    model.register_forward_pre_hook(lambda _model, args: rows.append(len(args[0])))
+    explain(model, torch.randn(7, 2, 6, 6), "saliency", target=1)
+    assert rows == [7]

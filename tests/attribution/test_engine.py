@@ -182,8 +182,8 @@ class Shaped(nn.Module):
 @pytest.mark.parametrize(
     ("make", "error", "message"),
     [
-        (lambda out: out.sum(), ValueError, r"output of shape \(\) for 2 samples; expected one row per sample"),
-        (lambda out: out.T, ValueError, r"output of shape \(3, 2\) for 2 samples"),
+        (lambda out: out.sum(), ValueError, r"output of shape \(\) for \d samples; expected one row per sample"),
+        (lambda out: out.T, ValueError, r"output of shape \(3, \d\) for \d samples"),
         (
             lambda out: {"scores": out, "other": 1},
             TypeError,

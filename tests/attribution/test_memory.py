@@ -1,8 +1,9 @@
 import pytest
 import torch
+from torch import nn
 
 from lightning_explain.attribution import memory
-from lightning_explain.attribution.memory import Footprint, available
+from lightning_explain.attribution.memory import Footprint, RowSize, TooLargeError, Tripwire, available
 
 
 def test_footprint_adds_up_what_operators_make_and_no_views():
@@ -40,3 +41,34 @@ def test_available_memory_of_this_machine(monkeypatch, tmp_path):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine")
 def test_available_memory_of_a_gpu():
     assert 0 < available(torch.device("cuda")) <= torch.cuda.get_device_properties(0).total_memory
+
+
+def test_a_block_is_stopped_at_its_limit():
+    a = torch.zeros(10)
+    with pytest.raises(TooLargeError, match="more than the 100 bytes"), Footprint(100):
+        [a + i for i in range(3)]
+    with Footprint(120) as footprint:
+        [a + i for i in range(3)]
+    assert footprint.bytes == 120
+
+
+def test_a_tripwire_stops_a_forward_pass_however_its_functions_are_called():
+    x = torch.zeros(10)
+    with pytest.raises(TooLargeError, match="more than the 100 bytes"), Tripwire(100):
+        torch.relu(nn.functional.gelu(x.exp()))
+    with Tripwire(120) as wire:
+        torch.relu(nn.functional.gelu(x.exp()))
+    assert wire.bytes == 120
+
+
+def test_rows_are_guessed_from_the_widest_parameter():
+    model = nn.Sequential(nn.Linear(5, 7), nn.Linear(7, 2))
+    size = RowSize.of(model, (torch.zeros(3, 5), torch.zeros(3, 2, 2)))
+    assert size.step == (5 + 2) * 7 * 4  # two positions of two channels
+    with Footprint() as footprint:
+        model(torch.zeros(3, 5, requires_grad=True)).sum().backward()
+    assert footprint.bytes < 3 * size.total
+
+
+def test_an_empty_model_has_rows_too():
+    assert RowSize.of(nn.ReLU(), (torch.zeros(3, 5),)).step == 5 * 4

@@ -31,7 +31,7 @@ def draws(keeper):
 
 def test_everything_is_put_back_in_place():
     keeper, untouched = Keeper(), draws(Keeper())
-    snapshot = Snapshot.of(keeper)
+    snapshot = Snapshot.of(list(keeper.modules()))
     objects = {key: value for key, value in vars(keeper).items() if not key.startswith("_")}
     draws(keeper)
     keeper.mean.add_(1)
@@ -57,7 +57,7 @@ def test_everything_is_put_back_in_place():
 
 def test_parameters_are_left_alone():
     keeper = Keeper()
-    snapshot = Snapshot.of(keeper)
+    snapshot = Snapshot.of(list(keeper.modules()))
     with torch.no_grad():
         keeper.weight.add_(1)
     snapshot.restore()
@@ -91,7 +91,7 @@ def test_what_validation_steps_collected_is_not_copied():
     keeper.by_name = {"logits": [torch.zeros(1000)]}
     collected = list(keeper.outputs)
     with Footprint() as footprint:
-        snapshot = Snapshot.of(keeper)
+        snapshot = Snapshot.of(list(keeper.modules()))
     assert footprint.bytes == keeper.mean.nbytes + keeper.plain.nbytes
     keeper.outputs.clear()
     snapshot.restore()

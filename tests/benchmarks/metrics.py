@@ -19,7 +19,7 @@ from torch import nn
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from benchmarks.monitor import best_cost, best_of, clock, count_rows
+from benchmarks.clock import best_cost, best_of, count_rows, spent
 from metrics.oracles import oracle
 
 from lightning_explain import ProbeSet
@@ -97,9 +97,10 @@ def quantus_times(model, maps, x, y):
     seconds = {}
     for name in SAME_QUESTIONS.values():
         metric = getattr(quantus, name)(display_progressbar=False, disable_warnings=True)
-        began = clock()
-        metric(model=model, x_batch=x, y_batch=y, a_batch=maps, device="cpu", explain_func=explain, batch_size=SAMPLES)
-        seconds[name] = clock() - began
+        call = {"device": "cpu", "explain_func": explain, "batch_size": SAMPLES}
+        seconds[name] = spent(
+            lambda metric=metric, call=call: metric(model=model, x_batch=x, y_batch=y, a_batch=maps, **call)
+        ).counted
     return seconds
 
 

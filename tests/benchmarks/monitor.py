@@ -9,8 +9,6 @@ same run, over chunk sizes, on the bare model; rows times that cost is the limit
 import argparse
 import platform
 import tempfile
-import time
-from collections import Counter
 
 import torch
 from lightning.pytorch.loggers import TensorBoardLogger
@@ -21,53 +19,7 @@ from lightning_explain.demo.data import load_digits, patch_mask, plant_patch, sp
 from lightning_explain.demo.model import DigitClassifier
 from lightning_explain.gallery import Gallery
 from lightning_explain.loggers import write_pictures
-
-CHUNKS = (16, 32, 64, 128, 256, 512)
-
-
-def clock():
-    """Seconds; of the processor where there is one thread, so that others' work on the machine does not count."""
-    return time.process_time() if torch.get_num_threads() == 1 else time.perf_counter()
-
-
-def best_of(repeats, work):
-    """The shortest of several runs, in seconds."""
-    seconds = []
-    for _ in range(repeats):
-        began = clock()
-        work()
-        seconds.append(clock() - began)
-    return min(seconds)
-
-
-def best_cost(model, images, *, backward):
-    """Seconds per row at the chunk size where it is least, and that size."""
-
-    def work(x):
-        if backward:
-            x = x.clone().requires_grad_()
-            torch.autograd.grad(model(x).sum(), x)
-        else:
-            with torch.no_grad():
-                model(x)
-
-    # Different images: pooling the same one over and over is faster than any work could be.
-    costs = {n: best_of(7, lambda n=n: work(images[:n])) / n for n in CHUNKS}
-    chunk = min(costs, key=costs.get)
-    return costs[chunk], chunk
-
-
-def count_rows(model, work):
-    """Rows that go through the model while ``work`` runs: without and with a graph."""
-    rows = Counter()
-    handle = model.register_forward_hook(
-        lambda _, args, out: rows.update({"backward" if out.requires_grad else "forward": len(args[0])})
-    )
-    try:
-        work()
-    finally:
-        handle.remove()
-    return rows
+from tests.benchmarks.clock import best_cost, best_of, count_rows
 
 
 def main():

@@ -14,6 +14,7 @@ import time
 import warnings
 
 import torch
+from tests.benchmarks.gradients import residual_net
 from torch import nn
 
 from lightning_explain import FeatureAblation, IntegratedGradients, Occlusion, explain
@@ -21,7 +22,6 @@ from lightning_explain.attribution.engine import pose
 from lightning_explain.attribution.guard import borrowed
 from lightning_explain.attribution.replication import replicated
 from lightning_explain.demo.model import DigitClassifier as DemoNet
-from tests.benchmarks.gradients import residual_net
 
 SAMPLES = 16
 CHUNKS = (16, 32, 64)

@@ -51,7 +51,7 @@ class Attention(Method):
             gathered = self.gathered(held, slopes)
             parts.append(gathered.mean(dim=1) if self.query is None else gathered[:, self.query])
 
-        problem.budget.run(problem.samples, f"attention{problem.place}", body)
+        problem.run(problem.samples, f"attention{problem.place}", body)
         return self._spread(problem, torch.cat(parts))
 
     @abstractmethod

@@ -52,6 +52,7 @@ class DeepLift(Method):
     """
 
     complete = True
+    samples_first = True
 
     multiply_by_inputs: bool = True
     eps: float = 1e-10
@@ -78,7 +79,9 @@ class DeepLift(Method):
 
     def _draws(self, problem: Problem, *, summed: bool = True) -> tuple[Draws, Tensor]:
         lift = _Lift(problem, self.eps, self.multiply_by_inputs, self.contribution)
-        return lift.draws(1, lambda rows, _: pick(problem.z0, rows), summed=summed)
+        found = lift.draws(1, lambda rows, _: pick(problem.z0, rows), summed=summed)
+        problem.remember(baseline_value=lift.scores0[0])
+        return found
 
 
 @METHODS.register("deep_lift_shap")
@@ -105,6 +108,7 @@ class DeepLiftShap(Method):
     """
 
     complete = True
+    samples_first = True
 
     baselines: Inputs | None = field(default=None, compare=False, repr=False)
     multiply_by_inputs: bool = True
@@ -119,9 +123,10 @@ class DeepLiftShap(Method):
         return self.multiply_by_inputs and self.contribution is None
 
     def reference(self, problem: Problem) -> Tensor:  # noqa: D102
-        if self.baselines is None:
-            return problem.baseline_value
-        return problem.values(*self._references(problem)).mean(dim=1)
+        def mean() -> Tensor:
+            return problem.values(*self._references(problem)).mean(dim=1)
+
+        return problem.remembered(self._key, mean)
 
     def __call__(self, problem: Problem) -> Point:  # noqa: D102
         return self._draws(problem, summed=False)[0].mean
@@ -137,7 +142,14 @@ class DeepLiftShap(Method):
 
     def _draws(self, problem: Problem, *, summed: bool = True) -> tuple[Draws, Tensor]:
         lift = _Lift(problem, self.eps, self.multiply_by_inputs, self.contribution)
-        return lift.draws(*self._references(problem), summed=summed)
+        found = lift.draws(*self._references(problem), summed=summed)
+        problem.remembered(self._key, lambda: lift.scores0.mean(dim=0))
+        return found
+
+    @property
+    def _key(self) -> tuple[str, int]:
+        # Which baselines these are no other key would tell: methods that differ in them alone are equal.
+        return "mean score of the baselines", id(self.baselines)
 
     def _references(self, problem: Problem) -> tuple[int, Points]:
         if self.baselines is None:
@@ -154,6 +166,8 @@ class _Lift:
     eps: float
     multiply: bool
     contribution: Contribution | None
+    scores0: Tensor = field(init=False)
+    """The scores at the references (count, n), once they were compared with."""
 
     def draws(self, count: int, references: Points, *, summed: bool) -> tuple[Draws, Tensor]:
         """Compare with each reference.
@@ -166,12 +180,14 @@ class _Lift:
         problem, mode, product = self.problem, Rescale(self.eps), self.multiply and self.contribution is None
         spans = torch.zeros(count, problem.samples, dtype=torch.float64, device=problem.z[0].device)
         found = Draws(problem.samples, count, summed=summed)
+        self.scores0 = torch.zeros_like(spans)
 
         def score(z: Point, rows: Tensor, copies: Tensor) -> Tensor:
             z0 = references(rows, copies)
             # What comes out of the backward pass is then a contribution, whose mean over references is wanted.
             given = tuple(scaled(a, a.detach() - b) for a, b in zip(z, z0, strict=True)) if product else z
             scores, scores0 = mode.paired(lambda: problem.score(given, rows), lambda: problem.score(z0, rows))
+            self.scores0[copies, rows] = scores0.double()
             spans[copies, rows] = scores.detach().double() - scores0.double()
             return scores
 

@@ -18,6 +18,8 @@ class _Rectified(Method):
 
     rules: ClassVar[Mapping[str, Step]]
 
+    samples_first = True
+
     @property
     def contributes(self) -> bool:
         return False

@@ -44,6 +44,8 @@ class GuidedGradCAM(Method):
             map's positions.
     """
 
+    samples_first = True
+
     layer: str | None = None
     of: Side = "output"
     mode: str = "linear"

@@ -58,6 +58,8 @@ class LRP(Method):
             or the relevances are to be trained on.
     """
 
+    samples_first = True
+
     composite: str | Composite = "epsilon_plus"
     layers: LayerRules = ()
     through_softmax: bool = True
@@ -134,6 +136,7 @@ def _in_float32(problem: Problem) -> Problem:
     held = dict((*problem.model.named_parameters(), *problem.model.named_buffers()))
     if not any(tensor.dtype == torch.float16 for tensor in (*leaves(problem.inputs), *held.values())):
         return problem
+    problem.resolve()  # from what the model gives as it is
     return replace(
         problem,
         inputs=map_tensors(problem.inputs, _wide),

@@ -42,6 +42,9 @@ class Method(ABC):
     compares: ClassVar[bool] = False
     """Whether a sample's attributions come from exchanges with the others: no copies of it may be among them."""
 
+    samples_first: ClassVar[bool] = False
+    """Whether what a sample's first pass runs the model on is the sample itself: its target is resolved from that."""
+
     through: ClassVar[bool] = False
     """Whether a neuron is where the explained output is followed through, not what is explained in its place."""
 

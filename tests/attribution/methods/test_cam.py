@@ -111,13 +111,13 @@ def test_score_cam_upsamples_its_masks_and_counts_its_rows() -> None:
     seen: list[Tensor] = []
     model.conv1.register_forward_hook(lambda _m, args, out: seen.append(args[0].clone()))
     explain(model, x, ScoreCAM("conv2"), target=TARGETS, max_rows=100)
-    assert [len(given) for given in seen] == [3, 3, 12]  # outputs, the layer, its four channels
+    assert [len(given) for given in seen] == [3, 12]  # outputs and the layer, its four channels
     activation = model.conv2(torch.tanh(model.conv1(x))).detach()
     finer = F.interpolate(activation, size=(5, 4), mode="bilinear", align_corners=False)
     for channel in range(4):
         for i in range(3):
             mask = finer[i, channel] - finer[i, channel].min()
-            torch.testing.assert_close(seen[2][3 * channel + i], mask / mask.max() * x[i], rtol=0, atol=1e-12)
+            torch.testing.assert_close(seen[1][3 * channel + i], mask / mask.max() * x[i], rtol=0, atol=1e-12)
 
 
 def test_where_no_input_has_positions_score_cam_masks_the_layer() -> None:

@@ -131,7 +131,7 @@ def test_rows() -> None:
     seen: list[int] = []
     model.conv1.register_forward_hook(lambda _m, _args, out: seen.append(len(out)))
     explain(model, x, Conductance(10), Layer("conv2"), TARGETS)
-    assert sum(seen) == 3 * (12 + 3)  # the outputs; what the layer holds; the score at the baseline
+    assert sum(seen) == 3 * (12 + 2)  # the outputs and what the layer holds; the score at the baseline
     seen.clear()
     explain(model, x, Conductance(10), Neuron("conv2", UNIT), TARGETS)
     assert sum(seen) == 3 * (10 + 1)

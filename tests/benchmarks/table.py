@@ -1,0 +1,57 @@
+"""Numbers as markdown."""
+
+HEADS = ("method", "rows", "seconds", "wall", "× limit", "Captum", "ahead", "tuned", "ahead", "difference", "")
+
+
+def markdown(heads, rows):
+    """A table."""
+    lines = [heads, ["---"] * len(heads), *rows]
+    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines) + "\n"
+
+
+def seconds(value):
+    """Three digits."""
+    return f"{value:.3f}" if value < 1 else f"{value:.2f}"
+
+
+def counted(rows):
+    """Rows without and with a graph; through the first → through the last module where they differ."""
+    stem, head = rows["stem"], rows["head"]
+    parts = []
+    for backward, word in ((0, "f"), (1, "fb")):
+        a, b = stem[backward], head[backward]
+        if a or b:
+            parts.append(f"{a:,} {word}" if a == b else f"{a:,} → {b:,} {word}")
+    return ", ".join(parts) or "-"
+
+
+def against(record):
+    """The columns about Captum."""
+    if "captum" not in record:
+        return ["-"] * 4
+    mine = record["seconds"]
+    tuned = seconds(record["tuned"]) + (f" ({record['at']})" if record["at"] else "")
+    return [
+        seconds(record["captum"]),
+        f"{record['captum'] / mine:.2f} ×",
+        tuned,
+        f"{record['tuned'] / mine:.2f} ×",
+    ]
+
+
+def line(record):
+    """One line of the table of a network."""
+    ratio = f"{record['seconds'] / record['limit']:.2f}" if record["limit"] else "-"
+    ours = [
+        f"`{record['method']}`",
+        counted(record["rows"]),
+        seconds(record["seconds"]),
+        seconds(record["wall"]),
+        ratio,
+    ]
+    return [*ours, *against(record), record["agrees"], record["note"]]
+
+
+def methods(title, records):
+    """The table of a network, below its title."""
+    return f"### {title}\n\n" + markdown(HEADS, [line(record) for record in records])

@@ -1,0 +1,130 @@
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+
+from tests.benchmarks import attribution, claims, memory, table
+from tests.benchmarks.cases import all_cases
+from tests.benchmarks.clock import in_turns
+from tests.benchmarks.measure import Costs, measure
+from tests.benchmarks.networks import NETWORKS, Scale, residual, transformer
+
+SCALE = Scale(steps=8, noise=2, orders=2, samples=8, masks=4, few=3, per_side=4)
+CHUNKS = (8, 16)
+SMALL = {
+    "residual": lambda: replace(residual(batch=2, scale=SCALE, width=4), chunks=CHUNKS),
+    "transformer": lambda: replace(
+        transformer(batch=2, scale=SCALE, words=20, tokens=8, width=16, depth=2, heads=2), chunks=CHUNKS
+    ),
+}
+ROUNDING = 1e-4
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_every_line_of_a_network_is_measured(name):
+    network = SMALL[name]()
+    costs = Costs(network)
+    records = [measure(network, case, costs, patience=0) for case in all_cases(network)]
+    text = table.methods(network.title, json.loads(json.dumps(records)))
+    assert text.count("\n|") == len(records) + 2
+    assert all(f"| `{record['method']}` |" in text for record in records)
+    assert all(record["seconds"] > 0 and record["limit"] > 0 for record in records)
+    same = {record["method"]: record["agrees"] for record in records}
+    for method in ("saliency", "integrated_gradients", "feature_ablation", "integrated_gradients@late"):
+        assert float(same[method]) < ROUNDING, f"{method} differs from Captum's by {same[method]}"
+
+
+def test_the_limit_counts_rows_in_front_of_the_layer_and_behind_it():
+    network = SMALL["residual"]()
+    by_name = {case.name: case for case in all_cases(network)}
+    costs = Costs(network)
+    rows = measure(network, by_name["activation@late"], costs, patience=0)["rows"]
+    assert rows["stem"][0] >= 2
+    deep = measure(network, by_name["integrated_gradients"], costs, patience=0)["rows"]
+    assert deep["head"][1] == deep["stem"][1] == 2 * SCALE.steps
+
+
+def test_a_run_goes_on_where_it_was_cut_off(tmp_path, monkeypatch, capsys):
+    made = []
+    monkeypatch.setitem(NETWORKS, "residual", lambda: made.append(1) or SMALL["residual"]())
+    command = ["--network", "residual", "--method", "input_x", "--patience", "0", "--out", str(tmp_path)]
+    attribution.main(command)
+    first = (tmp_path / "residual.jsonl").read_text()
+    assert {json.loads(line)["method"] for line in first.splitlines()} == {
+        "input_x_gradient",
+        "input_x_gradient@late",
+    }
+    attribution.main(command)
+    assert (tmp_path / "residual.jsonl").read_text() == first
+    assert "| `input_x_gradient@late` |" in (tmp_path / "residual.md").read_text()
+    assert "Captum" in capsys.readouterr().out
+
+
+def test_a_network_that_is_not_installed_is_named(monkeypatch):
+    def missing():
+        raise ImportError("No module named 'efficientnet_lite_pytorch'")
+
+    monkeypatch.setitem(NETWORKS, "efficientnet", missing)
+    arguments = attribution.parsed(["--network", "efficientnet"])
+    text = attribution.run_part("efficientnet", arguments, attribution.Kept(None, "efficientnet"))
+    assert "No module named 'efficientnet_lite_pytorch'" in text
+    assert "[benchmark]" in text
+
+
+def test_the_peak_is_that_of_what_lives_at_once():
+    def one_after_the_other(times):
+        for _ in range(times):
+            torch.zeros(1000)
+
+    def together(times):
+        return [torch.zeros(1000) for _ in range(times)]
+
+    assert memory.peak(lambda: one_after_the_other(3)) == memory.peak(lambda: one_after_the_other(30)) >= 4000
+    assert memory.peak(lambda: together(30)) >= 30 * 4000
+
+
+def test_memory_is_a_line_for_each_method():
+    work = memory.lines(width=4)["integrated_gradients"]
+    record = {"method": "integrated_gradients"} | work()
+    assert abs(record["tenfold"] / record["once"] - 1) < 0.1
+    assert "| `integrated_gradients` |" in memory.text([record])
+
+
+def test_claims_are_measured():
+    steps = {"method": "residual network, 10%"} | claims.by_tolerance(SMALL["residual"], 0.5)()
+    assert steps["reached"] <= 0.5
+    name, work = next(iter(claims.loops().items()))
+    text = claims.text([steps, {"method": name} | work()])
+    assert "residual network, 10%" in text
+    assert name in text
+
+
+def test_turns_end_with_patience():
+    calls = []
+    best, turns = in_turns({"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, patience=0)
+    assert calls == ["a", "b"] * turns
+    assert turns == 1
+    assert set(best) == {"a", "b"}
+    assert in_turns({"a": lambda: None}, patience=100, most=3)[1] == 3
+
+
+def test_contestants_that_cannot_be_done_are_left_out():
+    def fails():
+        raise ValueError("no such argument")
+
+    best, turns = in_turns({"a": lambda: None, "b": fails}, patience=100, most=2, may_fail={"b"})
+    assert set(best) == {"a"}
+    assert turns == 2
+    with pytest.raises(ValueError, match="no such argument"):
+        in_turns({"b": fails})
