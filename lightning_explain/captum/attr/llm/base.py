@@ -41,6 +41,14 @@ class BaseLLMAttribution(Attribution):
         self.tokenizer = tokenizer
         self.device: torch.device = _device(self.model)
 
+    def attribute_future(self) -> None:
+        """Explain a model that answers later.
+
+        Raises:
+            NotImplementedError: Always.
+        """
+        raise NotImplementedError(f"attribute_future is not there for {type(self).__name__}; use attribute.")
+
     def _target_tokens(
         self, inp: InterpretableInput, target: str | Tensor | None, gen_args: dict[str, Any] | None
     ) -> Tensor:
