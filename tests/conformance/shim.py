@@ -1,5 +1,6 @@
 """``import captum.attr`` that gives our names: only for the process that runs Captum's tests."""
 
+import contextlib
 import importlib
 import importlib.util
 import pkgutil
@@ -30,6 +31,19 @@ def public(package, against="ours"):
             yield name, original, getattr(ours, name, None) or absent(name)
 
 
+def mirrored():
+    """What is public by its name in modules that we have at Captum's place: linear models, rules of LRP, similarity."""
+    ours = importlib.import_module("lightning_explain.captum")
+    for found in pkgutil.walk_packages(ours.__path__, f"{ours.__name__}."):
+        place = found.name.removeprefix("lightning_explain.")
+        with contextlib.suppress(ModuleNotFoundError):  # a module of our own
+            theirs, its = importlib.import_module(place), importlib.import_module(found.name)
+            for name, value in vars(theirs).items():
+                own = str(getattr(value, "__module__", "")).startswith("captum.") and not name.startswith("_")
+                if own and hasattr(its, name):
+                    yield name, value, getattr(its, name)
+
+
 def load(package):
     """Import all of real Captum's package, so that no module of it is built from our classes later."""
     root = importlib.import_module(f"captum.{package}")
@@ -50,7 +64,9 @@ def install(against="ours"):
         raise RuntimeError(f"{early} were imported before the shim, and hold Captum's own classes")
     for package in PACKAGES:
         load(package)
-    replaced = {id(theirs): ours for package in PACKAGES for _, theirs, ours in public(package, against)}
+    found = [each for package in PACKAGES for each in public(package, against)]
+    found += mirrored() if against == "ours" else ()
+    replaced = {id(theirs): ours for _, theirs, ours in found}
     held = [module for name, module in sys.modules.items() if name.split(".")[0] == "captum"]
     for module in held:
         for name, value in list(vars(module).items()):
