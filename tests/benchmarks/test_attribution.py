@@ -5,7 +5,10 @@ import pytest
 import torch
 
 from tests.benchmarks import attribution, claims, memory, table
-from tests.benchmarks.cases import all_cases
+from tests.benchmarks.cases import FAMILIES, all_cases
+from tests.benchmarks.cases.gradients import gradient_cases
+from tests.benchmarks.cases.layers import layer_cases
+from tests.benchmarks.cases.maps import map_cases
 from tests.benchmarks.clock import in_turns
 from tests.benchmarks.measure import Costs, measure
 from tests.benchmarks.networks import NETWORKS, Scale, residual, transformer
@@ -31,17 +34,19 @@ def one_thread():
     torch.set_num_threads(before)
 
 
-@pytest.mark.parametrize("name", SMALL)
-def test_every_line_of_a_network_is_measured(name):
+@pytest.mark.parametrize(
+    ("name", "families"), [("transformer", FAMILIES), ("residual", (gradient_cases, layer_cases, map_cases))]
+)
+def test_every_line_of_a_network_is_measured(name, families):
     network = SMALL[name]()
     costs = Costs(network)
-    records = [measure(network, case, costs, patience=0) for case in all_cases(network)]
+    records = [measure(network, case, costs, patience=0) for family in families for case in family(network)]
     text = table.methods(network.title, json.loads(json.dumps(records)))
     assert text.count("\n|") == len(records) + 2
     assert all(f"| `{record['method']}` |" in text for record in records)
     assert all(record["seconds"] > 0 and record["limit"] > 0 for record in records)
     same = {record["method"]: record["agrees"] for record in records}
-    for method in ("saliency", "integrated_gradients", "feature_ablation", "integrated_gradients@late"):
+    for method in ("saliency", "integrated_gradients", "integrated_gradients@late", "feature_ablation@late"):
         assert float(same[method]) < ROUNDING, f"{method} differs from Captum's by {same[method]}"
 
 
@@ -95,10 +100,10 @@ def test_the_peak_is_that_of_what_lives_at_once():
 
 
 def test_memory_is_a_line_for_each_method():
-    work = memory.lines(width=4)["integrated_gradients"]
-    record = {"method": "integrated_gradients"} | work()
+    work = memory.lines(width=4)["integrated_gradients@late"]
+    record = {"method": "integrated_gradients@late"} | work()
     assert abs(record["tenfold"] / record["once"] - 1) < 0.1
-    assert "| `integrated_gradients` |" in memory.text([record])
+    assert "| `integrated_gradients@late` |" in memory.text([record])
 
 
 def test_claims_are_measured():

@@ -61,7 +61,7 @@ class Rule(ABC):
         Returns:
             The denominator with epsilon added to its absolute value.
         """
-        return denominator + torch.copysign(denominator.new_tensor(self.epsilon), denominator)
+        return torch.copysign(denominator.new_tensor(self.epsilon), denominator).add_(denominator)
 
 
 @dataclass(frozen=True)
