@@ -58,7 +58,7 @@ def wanted(name, chosen):
 def run_network(name, arguments, kept):
     """Measure a network's table, and give its text."""
     try:
-        network = NETWORKS[name]()
+        network = NETWORKS[name]().on(arguments.device)
     except ImportError as error:
         return f"Not measured: {error} (`pip install lightning-explain[benchmark]`).\n"
     cases = [case for case in all_cases(network) if wanted(case.name, arguments.method) and case.name not in kept]
@@ -80,8 +80,10 @@ def run_part(part, arguments, kept):
     return module.text(kept.records)
 
 
-def machine(threads):
+def machine(threads, device="cpu"):
     """One line about where this ran."""
+    if device != "cpu":
+        return f"{torch.cuda.get_device_name(device)}, {machine(threads)}"
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
     processor = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), "")
     captum = importlib.metadata.version("captum")
@@ -97,6 +99,7 @@ def parsed(arguments=None):
     parser.add_argument("--network", nargs="*", choices=PARTS, default=PARTS, help="which tables; all, if left out")
     parser.add_argument("--method", nargs="*", help="methods whose names hold one of these; all, if left out")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", default="cpu", help="where the networks are; claims and memory are of the CPU")
     parser.add_argument("--patience", type=float, default=4.0, help="seconds for all the turns of one line, about")
     parser.add_argument("--out", help="a folder for the tables, and for what is needed to go on")
     return parser.parse_args(arguments)
@@ -109,7 +112,7 @@ def main(arguments=None):
     warnings.simplefilter("ignore")
     if arguments.out:
         Path(arguments.out).mkdir(parents=True, exist_ok=True)
-    texts = [machine(arguments.threads)]
+    texts = [machine(arguments.threads, arguments.device)]
     print(texts[0], flush=True)
     for part in arguments.network or PARTS:
         texts.append(run_part(part, arguments, Kept(arguments.out, part)))

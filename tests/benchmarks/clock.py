@@ -18,18 +18,30 @@ class Seconds:
 
     @property
     def counted(self):
-        """The one that ratios are made of: the processor's with one thread, where others' work does not count."""
-        return self.processor if torch.get_num_threads() == 1 else self.wall
+        """The one that ratios are made of: the processor's with one thread, where others' work does not count.
+
+        On a GPU it is the wall's.
+        """
+        alone = torch.get_num_threads() == 1 and not torch.cuda.is_initialized()
+        return self.processor if alone else self.wall
 
     def least(self, other):
         """The best of two, each by itself."""
         return Seconds(min(self.wall, other.wall), min(self.processor, other.processor))
 
 
+def settle():
+    """Wait for what was launched on a GPU."""
+    if torch.cuda.is_initialized():
+        torch.cuda.synchronize()
+
+
 def spent(work):
     """Do something once, and say what it took."""
+    settle()
     wall, processor = time.perf_counter(), time.process_time()
     work()
+    settle()
     return Seconds(time.perf_counter() - wall, time.process_time() - processor)
 
 

@@ -3,7 +3,7 @@
 import contextlib
 import io
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
 
@@ -75,10 +75,25 @@ class Network:
     scale: Scale = field(default_factory=Scale)
     with_pictures: bool = True
 
+    def on(self, device):
+        """The same on a device; where that is a GPU, a row's cost is also looked for in larger chunks."""
+        self.model.to(device)
+        given = {name: _moved(value, device) for name, value in vars(self).items()}
+        if torch.device(device).type != "cpu":
+            given["many"] = given["many"].repeat(8, *[1] * (self.many.ndim - 1))
+            given["chunks"] += tuple(2**k * self.chunks[-1] for k in (1, 2, 3))
+        return replace(self, **given)
+
     @property
     def layer(self):
         """The late layer itself."""
         return self.model.get_submodule(self.late)
+
+
+def _moved(value, device):
+    if isinstance(value, dict):
+        return {key: _moved(held, device) for key, held in value.items()}
+    return value.to(device) if isinstance(value, Tensor) else value
 
 
 class Block(nn.Module):

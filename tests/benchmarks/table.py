@@ -1,6 +1,19 @@
 """Numbers as markdown."""
 
-HEADS = ("method", "rows", "seconds", "wall", "× limit", "Captum", "ahead", "tuned", "ahead", "difference", "")
+HEADS = (
+    "method",
+    "rows",
+    "seconds",
+    "wall",
+    "rows / s",
+    "× limit",
+    "Captum",
+    "ahead",
+    "tuned",
+    "ahead",
+    "difference",
+    "",
+)
 
 
 def markdown(heads, rows):
@@ -47,6 +60,7 @@ def line(record):
         counted(record["rows"]),
         seconds(record["seconds"]),
         seconds(record["wall"]),
+        f"{sum(record['rows']['head']) / record['seconds']:,.0f}",
         ratio,
     ]
     return [*ours, *against(record), record["agrees"], record["note"]]
