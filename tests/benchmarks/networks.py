@@ -23,7 +23,7 @@ class Scale:
     orders: int = 10
     samples: int = 200
     masks: int = 400
-    few: int = 5
+    few: int = 4
     per_side: int = 8
 
 
