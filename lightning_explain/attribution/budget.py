@@ -55,9 +55,10 @@ class RowBudget:
     its time: where a generous guess says that the first chunk must fit, only the second is weighed, and none where even
     the largest must.
 
-    Then chunks begin with 32 rows, fewer on a CPU where these make much, and are doubled for as long as that is not
-    slower by the row; of the sizes tried the smallest that is about as fast as any is kept. Large chunks are often
-    slower than medium ones, where the activations leave the cache. When memory runs out all the same, the chunk is
+    Then, on a GPU, chunks are as large as that allows, 1024 rows at most: what costs there is to launch a pass. On a
+    CPU they begin with 32 rows, fewer where these make much, and are doubled for as long as that is not slower by the
+    row; of the sizes tried the smallest that is about as fast as any is kept. Large chunks are often slower there than
+    medium ones, where the activations leave the cache. When memory runs out all the same, the chunk is
     halved and tried again. What was learnt is kept, for each kind of work, as long as the budget lives.
 
     Args:
@@ -151,7 +152,7 @@ def _first(total: int, body: Body, size: RowSize | None) -> tuple[int, _Chunk]:
     if size is not None and memory is not None:
         share, most = SHARE_OF_MEMORY * memory, _most(size.device)
         if most * size.total <= SURELY_SMALL * share:
-            return 0, _Chunk(FIRST_CHUNK, largest=most)
+            return 0, _chunk(size.device, FIRST_CHUNK, most)
         rows = slice(0, min(total, FIRST_CHUNK))
         if rows.stop * size.total <= share:
             with Tripwire(share):
@@ -180,6 +181,13 @@ def _next_chunk(footprint: Footprint, rows: int) -> _Chunk:
     fitting = _most(footprint.device) if memory is None else int(SHARE_OF_MEMORY * memory / each)
     largest = max(1, min(_most(footprint.device), fitting))
     first = max(1, min(FIRST_CHUNK, int(FIRST_BYTES_ON_CPU / each))) if on_cpu else FIRST_CHUNK
+    return _chunk(footprint.device, first, largest)
+
+
+def _chunk(device: torch.device, first: int, largest: int) -> _Chunk:
+    # On a GPU a pass of few rows costs its launches, and nothing is learnt from it: as many as fit, from the start.
+    if device.type != "cpu":
+        return _Chunk(largest, settled=True, largest=largest)
     return _Chunk(min(first, largest), largest=largest)
 
 

@@ -46,8 +46,9 @@ class Snapshot:
         for thing in _reachable([vars(module) for module in modules]):
             (empty if type(thing) in _CONTAINERS and not thing else held).append(thing)
         tensors = {id(tensor): tensor for module in modules for tensor in _own_tensors(module)}
-        restores = [restore for thing in (*held, *tensors.values()) if (restore := _restore(thing)) is not None]
-        return cls([partial(_empty, empty), *restores])
+        restores = [restore for thing in held if (restore := _restore(thing)) is not None]
+        values = [(tensor, tensor.detach().clone()) for tensor in tensors.values()]
+        return cls([partial(_empty, empty), *restores, partial(_rewrite, values)])
 
     def restore(self) -> None:
         """Put everything back."""
@@ -109,19 +110,29 @@ def _refill(held: list[object] | set[object] | deque[object], before: list[objec
         held.extend(before)
 
 
-def _rewrite(tensor: Tensor, value: Tensor) -> None:
-    # torch.equal would call two NaNs different; then the copy does no harm.
-    if tensor.shape != value.shape:
-        tensor.resize_(value.shape)
-    if not torch.equal(tensor, value):
-        tensor.copy_(value)
+def _rewrite(values: list[tuple[Tensor, Tensor]]) -> None:
+    # Only what was written to: others may count how often a tensor is.
+    for tensor, value in values:
+        if tensor.shape != value.shape:
+            tensor.resize_(value.shape)
+    for (tensor, value), changed in zip(values, _changed(values), strict=True):
+        if changed:
+            tensor.copy_(value)
+
+
+def _changed(values: list[tuple[Tensor, Tensor]]) -> list[bool]:
+    # Two NaNs count as different; then the copy does no harm.
+    if all(tensor.device.type == "cpu" for tensor, _ in values):
+        return [not torch.equal(tensor, value) for tensor, value in values]
+    # A GPU is asked for all answers at once, for each question waits for all that was launched.
+    flags = [(tensor != value).any() for tensor, value in values]
+    return torch.stack([flag.to(values[0][0].device) for flag in flags]).tolist()
 
 
 # The first that fits; what is none of these (a number, somebody's object) is left alone.
 _MAKERS: list[tuple[type | tuple[type, ...], Callable[[Any], Restore | None]]] = [
     (dict, lambda held: partial(_refill_dict, held, dict(held))),
     ((list, set, deque), lambda held: partial(_refill, held, list(held))),
-    (Tensor, lambda tensor: partial(_rewrite, tensor, tensor.detach().clone())),
     (torch.Generator, lambda generator: partial(generator.set_state, generator.get_state())),
     (random.Random, lambda generator: partial(generator.setstate, generator.getstate())),
     (np.random.RandomState, lambda generator: partial(generator.set_state, generator.get_state())),
