@@ -123,10 +123,12 @@ class RowBudget:
         Yields:
             Consecutive slices of ``range(total)``.
         """
-        first = self.max_rows or FIRST_CHUNK
-        step = max((chunk.rows for chunk in self._chunks.values()), default=first)
-        for start in range(0, total, step):
-            yield slice(start, min(start + step, total))
+        start, first = 0, self.max_rows or FIRST_CHUNK
+        while start < total:
+            # Asked again each time: the work of the first slice teaches how many rows go at once.
+            stop = min(start + max((chunk.rows for chunk in self._chunks.values()), default=first), total)
+            yield slice(start, stop)
+            start = stop
 
     def _tell(self, done: int, total: int) -> None:
         if self.progress is not None:
