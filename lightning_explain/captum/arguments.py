@@ -53,7 +53,7 @@ def as_baselines(baselines: Baselines, inputs: Point, *, broadcast: bool = False
         broadcast: Whether a tensor of any shape will do that broadcasts against the input's.
 
     Returns:
-        Tensors (n, ...), on the inputs' devices, in their own dtype.
+        Tensors (n, ...), on the inputs' devices, in their own dtype, detached.
 
     Raises:
         ArgumentTypeError: If a baseline is neither a number nor a tensor.
@@ -144,7 +144,7 @@ def _baseline(number: int, base: object, leaf: Tensor, broadcast: bool) -> Tenso
             f"The baseline of input {number} has shape {tuple(base.shape)}; expected {tuple(leaf.shape)}, or"
             f" {(1, *leaf.shape[1:])} for the same one in every sample."
         )
-    return base.to(leaf.device).expand_as(leaf)
+    return base.detach().to(leaf.device).expand_as(leaf)
 
 
 def _mask(number: int, mask: object, leaf: Tensor) -> Tensor:

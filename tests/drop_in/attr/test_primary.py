@@ -80,6 +80,27 @@ def test_nothing_of_the_callers_is_touched(name: str) -> None:
     assert not any(getattr(module, kind) for module in model.modules() for kind in hooks)
 
 
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("IntegratedGradients", {"target": 1}),
+        ("DeepLift", {"target": 1}),
+        ("DeepLiftShap", {"target": 1}),
+        ("GradientShap", {"target": 1}),
+        ("Lime", {"target": 1, "feature_mask": torch.arange(36).reshape(6, 6) // 9}),
+        ("NeuronConductance", {"target": 1, "neuron_selector": (0, 1, 1), "n_steps": 5}),
+        ("NeuronGradientShap", {"neuron_selector": (0, 1, 1)}),
+    ],
+)
+def test_a_baseline_made_of_the_inputs_brings_no_graph(name: str, arguments: dict[str, Any]) -> None:
+    model, x = net(), samples().requires_grad_()
+    method = getattr(ours, name)(*((model, model.conv2) if name.startswith("Neuron") else (model,)))
+    found = method.attribute(x, baselines=x * 0.5, **arguments)
+    assert not found.requires_grad
+    assert torch.equal(found, method.attribute(x.detach(), baselines=x.detach() * 0.5, **arguments))
+    assert x.grad is None
+
+
 @pytest.mark.parametrize("name", PRIMARY)
 @pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
 def test_wherever_the_caller_stands(name: str, mode: type) -> None:
