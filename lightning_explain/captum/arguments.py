@@ -81,14 +81,14 @@ def as_masks(feature_mask: Tensors | None, inputs: Point) -> Point | None:
     """A feature mask for each input, with as many dimensions.
 
     Args:
-        feature_mask: None, or integers that broadcast against the inputs: a tensor, or one for each input.
+        feature_mask: None, or whole numbers that broadcast against the inputs: a tensor, or one for each input.
         inputs: The inputs (n, ...).
 
     Returns:
         Masks (1 or n, ...).
 
     Raises:
-        ArgumentTypeError: If one is no tensor of integers.
+        ArgumentTypeError: If one is no tensor of whole numbers.
         ArgumentError: If one does not fit its input.
     """
     if feature_mask is None:
@@ -150,7 +150,7 @@ def _baseline(number: int, base: object, leaf: Tensor, broadcast: bool) -> Tenso
 def _mask(number: int, mask: object, leaf: Tensor) -> Tensor:
     if not isinstance(mask, Tensor):
         raise ArgumentTypeError(f"The feature mask of input {number} is a tensor, got {type(mask).__name__}.")
-    if mask.is_floating_point() or mask.is_complex():
+    if mask.is_complex() or (mask.is_floating_point() and not torch.equal(mask, mask.round())):
         raise ArgumentTypeError(f"The feature mask of input {number} holds integers, got {mask.dtype}.")
     if not _broadcasts(mask, leaf):
         raise ArgumentError(

@@ -173,8 +173,8 @@ def require_one_each(found: Tensor) -> None:
     """
     if found.ndim and found.numel() != len(found):
         raise ArgumentError(
-            f"The explained outputs have shape {tuple(found.shape)}; one number for each sample can be explained."
-            " Give target=, the index of one."
+            f"The explained outputs have shape (n, {', '.join(map(str, found.shape[1:]))}); one number for each sample"
+            " can be explained. Give target=, the index of one."
         )
 
 
