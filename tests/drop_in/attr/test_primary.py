@@ -184,3 +184,19 @@ def test_deltas_have_their_form(name: str) -> None:
     )
     assert torch.equal(tupled, found)
     assert torch.equal(again, delta)
+
+
+def test_a_delta_that_is_computed_later_is_the_same_and_touches_nothing() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.ReLU(inplace=True), nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Dropout(), nn.Linear(8, 3))
+    x, baseline = torch.randn(5, 4), torch.randn(5, 4)
+    kept = x.clone(), baseline.clone()
+    method = ours.IntegratedGradients(model)
+    found, delta = method.attribute(x, baseline, target=1, return_convergence_delta=True)
+    random, mean = torch.get_rng_state(), model[2].running_mean.clone()
+    torch.testing.assert_close(method.compute_convergence_delta(found, baseline, x, target=1), delta)
+    assert torch.equal(x, kept[0])
+    assert torch.equal(baseline, kept[1])
+    assert torch.equal(random, torch.get_rng_state())
+    assert torch.equal(mean, model[2].running_mean)
+    assert model[3].training
