@@ -36,7 +36,7 @@ from lightning_explain.captum.ask import in_the_form_of_inputs as in_the_form_of
 from lightning_explain.captum.bar import bar
 from lightning_explain.captum.calling import OnePerBatch, PerBatch, PerSample
 from lightning_explain.captum.errors import ArgumentError
-from lightning_explain.captum.host import Host, owner_of
+from lightning_explain.captum.host import Host, owner_of, seed
 from lightning_explain.captum.selecting import common, own
 from lightning_explain.inputs import Point, leaves, pick
 
@@ -55,7 +55,7 @@ def answer(forward_func: Callable[..., Any], ask: Ask) -> Any:  # noqa: ANN401
         ArgumentError: If an argument does not fit.
     """
     host = Host(forward_func, ask.layers)
-    with borrowed(host), bar(ask.progress) as progress:
+    with borrowed(host, seed()), bar(ask.progress) as progress:
         found = _answer(forward_func, host, ask, RowBudget(ask.max_rows, progress))
         given = (ask.form or in_the_form_of_inputs)(found)
         return (given, found.delta.to(found.point[0])) if ask.delta else given

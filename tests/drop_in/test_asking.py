@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from lightning_explain.attribution.methods import FeatureAblation, InputXGradient, IntegratedGradients
 from lightning_explain.captum import attr
+from lightning_explain.captum._utils.models.linear_model import SkLearnLinearRegression
 from lightning_explain.captum.asking import Ask, answer
 from lightning_explain.captum.attr import IntegratedGradients as Shell
 from lightning_explain.captum.attr import Saliency
@@ -170,3 +171,38 @@ def test_layers_of_functions_see_whole_batches(model: nn.Module) -> None:
         found = getattr(attr, name)(function, model[0]).attribute(x)
         expected = getattr(captum, name)(function, model[0]).attribute(x)
         torch.testing.assert_close(found, expected.detach(), atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["FeaturePermutation", "Lime", "LimeBase"])
+def test_what_the_callers_functions_draw_follows_from_the_seed(name: str) -> None:
+    drawn: list[Tensor] = []
+
+    def draw(count: int) -> Tensor:
+        drawn.append(torch.randint(0, 2, (1, count)))
+        return drawn[-1]
+
+    def like(x: Tensor, **_: object) -> Tensor:
+        return x * draw(x.numel()).reshape(x.shape)
+
+    make = {
+        "FeaturePermutation": lambda: attr.FeaturePermutation(first, lambda x, _mask: like(x)),
+        "Lime": lambda: attr.Lime(first, perturb_func=lambda _x, num_interp_features, **_: draw(num_interp_features)),
+        "LimeBase": lambda: attr.LimeBase(
+            first, SkLearnLinearRegression(), lambda *_, **__: 1.0, like, False, None, lambda made, _x, **__: made
+        ),
+    }[name]
+
+    def of(seed: int) -> Tensor:
+        torch.manual_seed(seed)
+        before = torch.get_rng_state()
+        drawn.clear()
+        make().attribute(X[:1] if name == "LimeBase" else X)
+        assert torch.equal(before, torch.get_rng_state())
+        return torch.cat(drawn)
+
+    assert torch.equal(of(1), of(1))
+    assert not torch.equal(of(1), of(2))
+
+
+def first(x: Tensor) -> Tensor:
+    return x[:, 0]
