@@ -53,7 +53,7 @@ def as_baselines(baselines: Baselines, inputs: Point, *, broadcast: bool = False
         broadcast: Whether a tensor of any shape will do that broadcasts against the input's.
 
     Returns:
-        Tensors (n, ...), on the inputs' devices, in their own dtype.
+        Tensors (n, ...), on the inputs' devices, in their own dtype, detached.
 
     Raises:
         ArgumentTypeError: If a baseline is neither a number nor a tensor.
@@ -81,14 +81,14 @@ def as_masks(feature_mask: Tensors | None, inputs: Point) -> Point | None:
     """A feature mask for each input, with as many dimensions.
 
     Args:
-        feature_mask: None, or integers that broadcast against the inputs: a tensor, or one for each input.
+        feature_mask: None, or whole numbers that broadcast against the inputs: a tensor, or one for each input.
         inputs: The inputs (n, ...).
 
     Returns:
         Masks (1 or n, ...).
 
     Raises:
-        ArgumentTypeError: If one is no tensor of integers.
+        ArgumentTypeError: If one is no tensor of whole numbers.
         ArgumentError: If one does not fit its input.
     """
     if feature_mask is None:
@@ -144,13 +144,13 @@ def _baseline(number: int, base: object, leaf: Tensor, broadcast: bool) -> Tenso
             f"The baseline of input {number} has shape {tuple(base.shape)}; expected {tuple(leaf.shape)}, or"
             f" {(1, *leaf.shape[1:])} for the same one in every sample."
         )
-    return base.to(leaf.device).expand_as(leaf)
+    return base.detach().to(leaf.device).expand_as(leaf)
 
 
 def _mask(number: int, mask: object, leaf: Tensor) -> Tensor:
     if not isinstance(mask, Tensor):
         raise ArgumentTypeError(f"The feature mask of input {number} is a tensor, got {type(mask).__name__}.")
-    if mask.is_floating_point() or mask.is_complex():
+    if mask.is_complex() or (mask.is_floating_point() and not torch.equal(mask, mask.round())):
         raise ArgumentTypeError(f"The feature mask of input {number} holds integers, got {mask.dtype}.")
     if not _broadcasts(mask, leaf):
         raise ArgumentError(

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lightning_explain.attribution.budget import RowBudget
+from lightning_explain.attribution.budget import FIRST_CHUNK, RowBudget
 from lightning_explain.attribution.engine import pose
 from lightning_explain.attribution.guard import borrowed
 from lightning_explain.attribution.interception import NotBatchFirst
@@ -36,7 +36,7 @@ from lightning_explain.captum.ask import in_the_form_of_inputs as in_the_form_of
 from lightning_explain.captum.bar import bar
 from lightning_explain.captum.calling import OnePerBatch, PerBatch, PerSample
 from lightning_explain.captum.errors import ArgumentError
-from lightning_explain.captum.host import Host
+from lightning_explain.captum.host import Host, owner_of, seed
 from lightning_explain.captum.selecting import common, own
 from lightning_explain.inputs import Point, leaves, pick
 
@@ -55,7 +55,7 @@ def answer(forward_func: Callable[..., Any], ask: Ask) -> Any:  # noqa: ANN401
         ArgumentError: If an argument does not fit.
     """
     host = Host(forward_func, ask.layers)
-    with borrowed(host), bar(ask.progress) as progress:
+    with borrowed(host, seed()), bar(ask.progress) as progress:
         found = _answer(forward_func, host, ask, RowBudget(ask.max_rows, progress))
         given = (ask.form or in_the_form_of_inputs)(found)
         return (given, found.delta.to(found.point[0])) if ask.delta else given
@@ -80,7 +80,8 @@ def _answer(forward_func: Callable[..., Any], host: Host, ask: Ask, budget: RowB
     if samples and all(leaf.ndim and len(leaf) == samples for leaf in inputs):
         try:
             call = PerSample(forward_func, len(inputs), arguments, samples)
-            return _per_sample(call, ask, _posed(host, ask, budget, call, inputs, baselines))
+            rows = budget if owner_of(forward_func) is not None else _in_batches(ask, samples, budget)
+            return _per_sample(call, ask, _posed(host, ask, rows, call, inputs, baselines))
         except (OnePerBatch, NotBatchFirst):
             pass
     whole = tuple(leaf[None] for leaf in inputs), tuple(leaf[None] for leaf in baselines)
@@ -90,6 +91,13 @@ def _answer(forward_func: Callable[..., Any], host: Host, ask: Ask, budget: RowB
         batch = replace(batch, total=True, read=ask.reads_outputs)
         return _at_a_place(ask, _posed(host, ask, RowBudget(1, budget.progress), batch, *whole), inputs)
     return _per_batch(batch, ask, _posed(host, ask, budget, batch, *whole), inputs)
+
+
+def _in_batches(ask: Ask, samples: int, budget: RowBudget) -> RowBudget:
+    # What a plain function closes over cannot be seen: labels or weights of the samples, perhaps. So it is given whole
+    # batches, as in Captum; those that are perturbed one by one, until a trial shows that rows can be told apart.
+    batches = 1 if ask.whole else max(FIRST_CHUNK // samples, 1)
+    return RowBudget(ask.max_rows or batches * samples, budget.progress)
 
 
 def _per_sample(call: PerSample, ask: Ask, problem: Problem) -> Answer:
@@ -113,6 +121,12 @@ def _per_sample(call: PerSample, ask: Ask, problem: Problem) -> Answer:
         raise OnePerBatch
     if each is None:
         _require_outputs(ask, outputs)
+    if (
+        ask.max_rows is None
+        and problem.budget.max_rows is not None
+        and call.tells_rows_apart(_copies(problem), outputs)
+    ):
+        problem = replace(problem, budget=RowBudget(progress=problem.budget.progress))
     problem.remember(outputs=outputs.detach())
     points, explained = _of_all_outputs(_ready(problem, ask), ask.method)
     shape = tuple(outputs.shape) if each is None else (call.samples,)

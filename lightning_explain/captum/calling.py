@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.futures import Future
 
 from lightning_explain.attribution.model import prediction
+from lightning_explain.attribution.tail import UNFIT
 from lightning_explain.captum.errors import ArgumentError, ArgumentTypeError
 from lightning_explain.captum.host import owner_of
 from lightning_explain.captum.selecting import Index, Target, selected, taken
@@ -91,6 +92,27 @@ class PerSample:
             self.proven.append(given_rows)
         return found if self.index is None else taken(found, self.index)
 
+    def tells_rows_apart(self, inputs: Point, outputs: Tensor) -> bool:
+        """Try whether the function takes another number of rows, and gives for each what it gives by itself.
+
+        Args:
+            inputs: The samples.
+            outputs: What it gives for them.
+
+        Returns:
+            False where it holds something of the samples, or the outputs of one depend on others.
+        """
+        try:
+            with torch.no_grad():
+                twice = self.outputs(tuple(torch.cat([leaf, leaf]) for leaf in inputs))
+        except (*UNFIT, OnePerBatch):
+            return False
+        expected = torch.cat([outputs, outputs])
+        if not expected.is_floating_point():
+            return torch.equal(twice, expected)
+        near = expected.abs().max() * torch.finfo(expected.dtype).eps ** 0.5
+        return twice.shape == expected.shape and torch.allclose(twice, expected, 0, float(near), equal_nan=True)
+
     def _given(self, inputs: Point) -> Any:  # noqa: ANN401
         held = iter(inputs[self.count :])
         arguments = [next(held) if self._has_rows(argument) else argument for argument in self.arguments]
@@ -151,8 +173,8 @@ def require_one_each(found: Tensor) -> None:
     """
     if found.ndim and found.numel() != len(found):
         raise ArgumentError(
-            f"The explained outputs have shape {tuple(found.shape)}; one number for each sample can be explained."
-            " Give target=, the index of one."
+            f"The explained outputs have shape (n, {', '.join(map(str, found.shape[1:]))}); one number for each sample"
+            " can be explained. Give target=, the index of one."
         )
 
 

@@ -26,7 +26,7 @@ def as_distribution(baselines: Distribution, inputs: Tensors, least: int = 1) ->
         least: The least number of baselines that makes a distribution.
 
     Returns:
-        Tensors (K, ...).
+        Tensors (K, ...), detached.
 
     Raises:
         ArgumentTypeError: If there is no tensor.
@@ -80,7 +80,7 @@ def as_deviation(stdevs: object, inputs: Tensors) -> float | tuple[float, ...]:
 
 
 def _spread(number: int, base: Tensor | int | float, leaf: Tensor, size: int) -> Tensor:
-    spread = torch.as_tensor(base, device=leaf.device)
+    spread = torch.as_tensor(base, device=leaf.device).detach()
     if spread.ndim == 0:
         return spread.to(leaf.dtype).expand(size, *leaf.shape[1:])
     if spread.shape[1:] != leaf.shape[1:]:

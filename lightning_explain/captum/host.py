@@ -6,9 +6,11 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+import torch
 from torch import nn
 
 from lightning_explain.captum.errors import ArgumentTypeError
+from lightning_explain.randomness import stream
 
 
 class Host(nn.Module):
@@ -59,6 +61,15 @@ def owner_of(forward_func: Callable[..., Any]) -> nn.Module | None:
         forward_func = forward_func.func
     owner = forward_func if isinstance(forward_func, nn.Module) else getattr(forward_func, "__self__", None)
     return owner if isinstance(owner, nn.Module) else None
+
+
+def seed() -> int:
+    """Where the random numbers of a call begin, such as those that the caller's own functions draw.
+
+    Returns:
+        A seed that follows from what torch was seeded with, and is small enough for NumPy.
+    """
+    return stream("a call", torch.initial_seed()).initial_seed()
 
 
 def as_module(model: object) -> nn.Module:

@@ -36,6 +36,8 @@ def common(target: Target) -> tuple[Index, ...] | None:
     """
     if isinstance(target, bool) or not isinstance(target, (int, tuple, Tensor, list, type(None))):
         raise ArgumentTypeError(f"A target is {FORMS}, got {type(target).__name__}.")
+    if isinstance(target, Tensor) and (target.is_floating_point() or target.dtype == torch.bool):
+        raise ArgumentTypeError(f"A target is {FORMS}, got a tensor of {target.dtype}.")
     if isinstance(target, int):
         return (target,)
     if isinstance(target, tuple):
@@ -117,7 +119,7 @@ def taken(output: Tensor, index: tuple[Index, ...]) -> Tensor:
         shape = ", ".join(map(str, output.shape[1:])) or "no more dimensions"
         raise SelectionError(
             f"The target {index if len(index) > 1 else index[0]} does not fit outputs of shape"
-            f" ({len(output)}, {shape}): give an index into the dimensions after the first."
+            f" (n, {shape}): give an index into the dimensions after the first."
         ) from None
 
 

@@ -75,12 +75,17 @@ def test_a_mask_gets_the_inputs_dimensions(shape: tuple[int, ...], expected: tup
     assert mask.dtype == torch.int64
 
 
+def test_a_mask_of_whole_numbers_may_be_of_any_dtype() -> None:
+    (mask,) = as_masks(torch.tensor([0.0, 2.0, 1.0]), (X,))
+    assert torch.equal(mask, torch.tensor([[0, 2, 1]]))
+
+
 @pytest.mark.parametrize(
     ("mask", "error", "message"),
     [
         (torch.zeros(2, dtype=torch.long), ArgumentError, r"shape \(2,\), which does not broadcast"),
         (torch.zeros(1, 2, 3, dtype=torch.long), ArgumentError, "does not broadcast"),
-        (torch.zeros(2, 3), ArgumentTypeError, "holds integers, got torch.float32"),
+        (torch.full((2, 3), 0.5), ArgumentTypeError, "holds integers, got torch.float32"),
         ([0, 1, 2], ArgumentTypeError, "is a tensor, got list"),
         ((torch.zeros(3).long(),) * 2, ArgumentError, "each of 1 input.*got 2"),
     ],

@@ -4,6 +4,8 @@ from captum import attr as captum
 from torch import Tensor, nn
 
 from lightning_explain.attribution.methods import FeatureAblation, InputXGradient, IntegratedGradients
+from lightning_explain.captum import attr
+from lightning_explain.captum._utils.models.linear_model import SkLearnLinearRegression
 from lightning_explain.captum.asking import Ask, answer
 from lightning_explain.captum.attr import IntegratedGradients as Shell
 from lightning_explain.captum.attr import Saliency
@@ -60,7 +62,7 @@ def test_every_output_is_explained_by_the_rows_of_one(model: nn.Module) -> None:
         return model.eval()(x)
 
     found = answer(counted, Ask(FeatureAblation(), X, whole=True, form=per_output))
-    assert rows == 3 + 4 * 3
+    assert rows == 3 + 2 * 3 + 4 * 3  # the trial of what the function does with more rows takes two batches
     for number, points in enumerate(found):
         expected = captum.FeatureAblation(model).attribute(X, target=number)
         torch.testing.assert_close(points, expected)
@@ -116,3 +118,91 @@ def test_the_first_look_at_the_outputs_does_not_write_to_the_inputs() -> None:
     for function in (forward, lambda x: forward(x).sum()):
         held = answer(function, Ask(FeatureAblation(), X, whole=True, form=by_values))
         assert torch.equal(held.reshape(X.shape), X)
+
+
+CLOSED_OVER = {
+    "labels": lambda model, n: lambda x: model(x).gather(1, torch.arange(n)[:, None] % 3)[:, 0],
+    "weights": lambda model, n: lambda x: model(x)[:, 1] * torch.linspace(1, 2, n),
+    "losses": lambda model, n: lambda x: nn.functional.cross_entropy(model(x), torch.arange(n) % 3, reduction="none"),
+    "ranks": lambda model, _: lambda x: model(x).softmax(dim=0)[:, 1],
+}
+
+
+@pytest.mark.parametrize("kind", CLOSED_OVER)
+@pytest.mark.parametrize("samples", [1, 5, 40])
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("Saliency", ()),
+        ("FeatureAblation", ()),
+        ("Occlusion", ((2,),)),
+        ("ShapleyValues", ()),
+    ],
+)
+def test_functions_may_hold_something_of_the_samples(
+    model: nn.Module, kind: str, samples: int, name: str, arguments: tuple[object, ...]
+) -> None:
+    x = torch.randn(samples, 4, generator=torch.Generator().manual_seed(1))
+    function = CLOSED_OVER[kind](model.eval(), samples)
+    found = getattr(attr, name)(function).attribute(x, *arguments)
+    expected = getattr(captum, name)(function).attribute(x.clone().requires_grad_(), *arguments)
+    torch.testing.assert_close(found, expected.detach(), atol=1e-6, rtol=1e-5)
+
+
+def test_rows_that_have_nothing_to_do_with_each_other_go_together(model: nn.Module) -> None:
+    rows: list[int] = []
+
+    def counted(x: Tensor) -> Tensor:
+        rows.append(len(x))
+        return model.eval()(x)[:, 0]
+
+    attr.FeatureAblation(counted).attribute(X)
+    assert rows[:2] == [3, 6]  # the batch, and the trial
+    assert max(rows[2:]) > 3
+    rows.clear()
+    attr.FeatureAblation(lambda x: counted(x).softmax(dim=0)).attribute(X)
+    assert rows == [3, 6, 3, 3, 3, 3]
+
+
+def test_layers_of_functions_see_whole_batches(model: nn.Module) -> None:
+    x = torch.randn(40, 4, generator=torch.Generator().manual_seed(1))
+    function = CLOSED_OVER["weights"](model.eval(), 40)
+    for name in ("LayerActivation", "LayerGradientXActivation", "LayerFeatureAblation"):
+        found = getattr(attr, name)(function, model[0]).attribute(x)
+        expected = getattr(captum, name)(function, model[0]).attribute(x)
+        torch.testing.assert_close(found, expected.detach(), atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["FeaturePermutation", "Lime", "LimeBase"])
+def test_what_the_callers_functions_draw_follows_from_the_seed(name: str) -> None:
+    drawn: list[Tensor] = []
+
+    def draw(count: int) -> Tensor:
+        drawn.append(torch.randint(0, 2, (1, count)))
+        return drawn[-1]
+
+    def like(x: Tensor, **_: object) -> Tensor:
+        return x * draw(x.numel()).reshape(x.shape)
+
+    make = {
+        "FeaturePermutation": lambda: attr.FeaturePermutation(first, lambda x, _mask: like(x)),
+        "Lime": lambda: attr.Lime(first, perturb_func=lambda _x, num_interp_features, **_: draw(num_interp_features)),
+        "LimeBase": lambda: attr.LimeBase(
+            first, SkLearnLinearRegression(), lambda *_, **__: 1.0, like, False, None, lambda made, _x, **__: made
+        ),
+    }[name]
+
+    def of(seed: int) -> Tensor:
+        torch.manual_seed(seed)
+        before = torch.get_rng_state()
+        drawn.clear()
+        make().attribute(X[:1] if name == "LimeBase" else X)
+        assert torch.equal(before, torch.get_rng_state())
+        return torch.cat(drawn)
+
+    assert torch.equal(of(1), of(1))
+    assert not torch.equal(of(1), of(2))
+
+
+def first(x: Tensor) -> Tensor:
+    return x[:, 0]

@@ -34,7 +34,7 @@ def test_one_number_for_several_samples_is_noticed() -> None:
 
 def test_one_number_for_each_sample_is_asked_for() -> None:
     call = PerSample(lambda x: x, 1, (), samples=3, one_each=True)
-    with pytest.raises(ArgumentError, match=r"explained outputs have shape \(3, 2\).*Give target="):
+    with pytest.raises(ArgumentError, match=r"explained outputs have shape \(n, 2\).*Give target="):
         call(None, (X,))
     assert PerSample(lambda x: x, 1, (), samples=3, index=(1,), one_each=True)(None, (X,)).tolist() == [1.0, 3.0, 5.0]
 

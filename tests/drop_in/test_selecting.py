@@ -33,7 +33,7 @@ def test_what_is_selected_is_what_captum_selects(output: torch.Tensor, target: o
 @pytest.mark.parametrize(
     ("target", "error", "message"),
     [
-        (9, SelectionError, r"The target 9 does not fit outputs of shape \(3, 4\)"),
+        (9, SelectionError, r"The target 9 does not fit outputs of shape \(n, 4\)"),
         ((0, 0), SelectionError, r"The target \(0, 0\) does not fit"),
         ([0, 1], ArgumentError, "one target for each of 3 samples, got 2"),
         ([0, 9, 0], SelectionError, r"out of range for outputs of shape \(3, 4\)"),
@@ -44,6 +44,8 @@ def test_what_is_selected_is_what_captum_selects(output: torch.Tensor, target: o
         ([(0, 1), (0,), (1,)], ArgumentError, "as many for each sample"),
         (0.5, ArgumentTypeError, "got float"),
         (True, ArgumentTypeError, "got bool"),
+        (torch.tensor([0.0, 1.7, 2.0]), ArgumentTypeError, "got a tensor of torch.float32"),
+        (torch.tensor(1.7), ArgumentTypeError, "got a tensor of torch.float32"),
     ],
 )
 def test_what_does_not_fit_is_named(target: object, error: type[Exception], message: str) -> None:

@@ -13,11 +13,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lightning_explain.attribution.convergence import convergence_delta
+from lightning_explain.attribution.guard import borrowed
 from lightning_explain.captum.arguments import Baselines, Tensors, as_arguments, as_baselines, as_inputs
 from lightning_explain.captum.asking import Ask, answer, answers
 from lightning_explain.captum.attr.documentation import documented
 from lightning_explain.captum.calling import called
 from lightning_explain.captum.errors import ArgumentError
+from lightning_explain.captum.host import Host
 from lightning_explain.captum.selecting import Target, selected
 
 
@@ -150,9 +152,9 @@ class GradientAttribution(Attribution):
             raise ArgumentError(
                 f"Expected attributions of {len(inputs[0])} samples, got {[len(leaf) for leaf in given]}."
             )
-        with torch.no_grad():
+        with borrowed(Host(self.forward_func)), torch.no_grad():
             start, end = (
-                selected(called(self.forward_func, point, arguments), target)
+                selected(called(self.forward_func, tuple(leaf.clone() for leaf in point), arguments), target)
                 for point in (as_baselines(start_point, inputs), inputs)
             )
         return convergence_delta(given, _total(end), _total(start)).to(given[0])

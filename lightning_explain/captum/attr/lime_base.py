@@ -19,7 +19,7 @@ from lightning_explain.captum.attr.surrogate import InterpretableModel, samples_
 from lightning_explain.captum.bar import bar
 from lightning_explain.captum.calling import called
 from lightning_explain.captum.errors import ArgumentError
-from lightning_explain.captum.host import Host
+from lightning_explain.captum.host import Host, seed
 from lightning_explain.captum.selecting import Target, common, selected
 
 Pair = tuple[Tensor, Tensors]
@@ -103,7 +103,11 @@ class LimeBase(PerturbationAttribution):
         rows_for(perturbations_per_eval, inputs)
         parts, done = [], 0
         pairs = self._pairs(inputs, kwargs)
-        with borrowed(Host(self.forward_func)), bar(self.bar_title(show_progress)) as tell, torch.no_grad():
+        with (
+            borrowed(Host(self.forward_func), seed()),
+            bar(self.bar_title(show_progress)) as tell,
+            torch.no_grad(),
+        ):
             while group := list(islice(pairs, min(perturbations_per_eval, n_samples - done))):
                 if tell is not None and not done:
                     tell(0, n_samples)
@@ -122,7 +126,8 @@ class LimeBase(PerturbationAttribution):
                 f"perturb_func gave {done} of {n_samples} samples; the model is fitted to these.", stacklevel=2
             )
         data = TensorDataset(*(torch.cat(held).float() for held in zip(*parts, strict=True)))
-        self.interpretable_model.fit(DataLoader(data, batch_size=done))
+        # A loader without a generator of its own moves the global one.
+        self.interpretable_model.fit(DataLoader(data, batch_size=done, generator=torch.Generator()))
         return self.interpretable_model.representation()
 
     def _pairs(self, inputs: Tensors, named: dict[str, Any]) -> Iterator[Pair]:

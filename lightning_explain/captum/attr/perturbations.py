@@ -231,7 +231,8 @@ class _Within:
 
 
 def _windows(given: Window | tuple[Window, ...], inputs: Point) -> tuple[Window, ...]:
-    shapes: tuple[Any, ...] = given if given and isinstance(given[0], tuple) else (given,)
+    several = isinstance(given, tuple) and len(given) > 0 and isinstance(given[0], tuple)
+    shapes: tuple[Any, ...] = given if several else (given,)
     if len(shapes) != len(inputs):
         raise ArgumentError(f"Expected a window for each of {len(inputs)} input(s), got {len(shapes)}.")
     for number, (window, leaf) in enumerate(zip(shapes, inputs, strict=True)):

@@ -200,7 +200,7 @@ def test_samples_of_all_share_their_rows() -> None:
         return x.sum(dim=1)
 
     ours.KernelShap(forward).attribute(X)
-    assert sum(rows) == 3 + 3 + 3 * 14  # the inputs, the baselines, 2**4 - 2 coalitions
+    assert sum(rows) == 3 + 6 + 3 + 3 * 14  # the inputs, the trial of more rows, the baselines, 2**4 - 2 coalitions
     rows.clear()
     ours.Lime(forward, SkLearnLinearRegression()).attribute(X, perturbations_per_eval=5)
     assert sum(rows) == 3 + 3 * 16

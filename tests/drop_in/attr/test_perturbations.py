@@ -187,6 +187,7 @@ def test_windows_of_numbers_without_dimensions() -> None:
     ("window", "strides", "message"),
     [
         ((5,), None, r"window \(5,\) of input 0 does not fit samples of shape \(4,\)"),
+        (2, None, r"window 2 of input 0 does not fit samples of shape \(4,\)"),
         ((2, 2), None, "needs a size for each"),
         (((2,), (2,)), None, r"a window for each of 1 input\(s\), got 2"),
         ((2,), 3, "stride 3 of input 0 does not fit the window"),

@@ -80,6 +80,27 @@ def test_nothing_of_the_callers_is_touched(name: str) -> None:
     assert not any(getattr(module, kind) for module in model.modules() for kind in hooks)
 
 
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("IntegratedGradients", {"target": 1}),
+        ("DeepLift", {"target": 1}),
+        ("DeepLiftShap", {"target": 1}),
+        ("GradientShap", {"target": 1}),
+        ("Lime", {"target": 1, "feature_mask": torch.arange(36).reshape(6, 6) // 9}),
+        ("NeuronConductance", {"target": 1, "neuron_selector": (0, 1, 1), "n_steps": 5}),
+        ("NeuronGradientShap", {"neuron_selector": (0, 1, 1)}),
+    ],
+)
+def test_a_baseline_made_of_the_inputs_brings_no_graph(name: str, arguments: dict[str, Any]) -> None:
+    model, x = net(), samples().requires_grad_()
+    method = getattr(ours, name)(*((model, model.conv2) if name.startswith("Neuron") else (model,)))
+    found = method.attribute(x, baselines=x * 0.5, **arguments)
+    assert not found.requires_grad
+    assert torch.equal(found, method.attribute(x.detach(), baselines=x.detach() * 0.5, **arguments))
+    assert x.grad is None
+
+
 @pytest.mark.parametrize("name", PRIMARY)
 @pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
 def test_wherever_the_caller_stands(name: str, mode: type) -> None:
@@ -163,3 +184,19 @@ def test_deltas_have_their_form(name: str) -> None:
     )
     assert torch.equal(tupled, found)
     assert torch.equal(again, delta)
+
+
+def test_a_delta_that_is_computed_later_is_the_same_and_touches_nothing() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.ReLU(inplace=True), nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Dropout(), nn.Linear(8, 3))
+    x, baseline = torch.randn(5, 4), torch.randn(5, 4)
+    kept = x.clone(), baseline.clone()
+    method = ours.IntegratedGradients(model)
+    found, delta = method.attribute(x, baseline, target=1, return_convergence_delta=True)
+    random, mean = torch.get_rng_state(), model[2].running_mean.clone()
+    torch.testing.assert_close(method.compute_convergence_delta(found, baseline, x, target=1), delta)
+    assert torch.equal(x, kept[0])
+    assert torch.equal(baseline, kept[1])
+    assert torch.equal(random, torch.get_rng_state())
+    assert torch.equal(mean, model[2].running_mean)
+    assert model[3].training

@@ -95,3 +95,13 @@ def test_every_name_of_the_kind_is_there():
     }
     assert set(captum.attr.__all__) - explain - listed == {"StatValue", "visualization"}
     assert import_module("lightning_explain.captum.attr._utils.stat").StatValue == captum.attr.StatValue
+
+
+def test_parts_are_attributes_as_in_captum() -> None:
+    package = import_module("lightning_explain.captum")
+    for part in ("attr", "metrics", "robust"):
+        assert hasattr(captum, part)
+        assert getattr(package, part) is import_module(f"lightning_explain.captum.{part}")
+        assert part in dir(package)
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        package.nothing  # noqa: B018
