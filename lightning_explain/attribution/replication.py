@@ -17,6 +17,7 @@ from lightning_explain.attribution.replica import Replica
 from lightning_explain.attribution.tail import UNFIT
 from lightning_explain.inputs import is_continuous, leaves, pick, take
 from lightning_explain.precision import accurate
+from lightning_explain.randomness import taken_down
 
 Replicating: TypeAlias = bool | torch.dtype
 """Whether a replica is explained: none, one in the model's own type, or one in another type."""
@@ -74,21 +75,13 @@ def replicated(problem: Problem, replica: Replicating) -> tuple[Problem, str | N
     """
     if replica is False:
         return problem, None
-    rows = torch.arange(FEW, device=leaves(problem.inputs)[0].device) % problem.samples
-    dtype, reason = None if replica is True else replica, None
+    problem.outputs  # noqa: B018  (those of the model, before anything is tried)
+    device = leaves(problem.inputs)[0].device
+    put_back = taken_down({device})
     try:
-        recorded = record(problem.model, take(problem.inputs, rows), problem.forward)
-    except UNFIT as error:
-        return problem, f"the model cannot be watched ({_said(error)})"
-    for channels_last in (True, False):  # which a model that views its tensors as rows may not bear
-        made = Replica(problem.forward, problem.model, recorded, channels_last, dtype)
-        if not made.lends:
-            break
-        asked = replace(problem, forward=made, tails={})
-        reason = _difference(problem, asked, rows, dtype)
-        if reason is None:
-            return asked, None
-    return problem, reason
+        return _tried(problem, torch.arange(FEW, device=device) % problem.samples, None if replica is True else replica)
+    finally:
+        put_back()  # a model that draws random numbers goes on as if nothing had been tried
 
 
 def replicated_or_warn(problem: Problem, replica: Replicating) -> Problem:
@@ -117,6 +110,23 @@ def dropped(reason: str) -> str:
         A sentence.
     """
     return f"The model itself is explained, and no replica of it: {reason}."
+
+
+def _tried(problem: Problem, rows: Tensor, dtype: torch.dtype | None) -> tuple[Problem, str | None]:
+    reason = None
+    try:
+        recorded = record(problem.model, take(problem.inputs, rows), problem.forward)
+    except UNFIT as error:
+        return problem, f"the model cannot be watched ({_said(error)})"
+    for channels_last in (True, False):  # which a model that views its tensors as rows may not bear
+        made = Replica(problem.forward, problem.model, recorded, channels_last, dtype)
+        if not made.lends:
+            break
+        asked = replace(problem, forward=made, tails={})
+        reason = _difference(problem, asked, rows, dtype)
+        if reason is None:
+            return asked, None
+    return problem, reason
 
 
 def _difference(problem: Problem, asked: Problem, rows: Tensor, dtype: torch.dtype | None) -> str | None:
