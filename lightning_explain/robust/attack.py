@@ -91,13 +91,22 @@ def carried_out(attack: Attack, slope: Slope, x: Point, free: Point) -> Point:
         free: 1 for elements that may change, 0 for those that may not.
 
     Returns:
-        Perturbed inputs, detached, of the types of ``x``.
+        Perturbed inputs, detached, of the shapes and types of ``x``.
+
+    Raises:
+        ValueError: If the attack changes a shape.
     """
     kinds = [leaf.dtype for leaf in x]
     with torch.no_grad():
         wide = tuple(leaf.detach().to(accumulator(leaf)) for leaf in x)
         held = tuple(mask.to(leaf) for mask, leaf in zip(free, wide, strict=True))
         moved = attack(lambda z: slope(_as(z, kinds)), wide, held)
+        shapes = [[tuple(leaf.shape) for leaf in point] for point in (x, moved)]
+        if shapes[0] != shapes[1]:
+            raise ValueError(
+                f"An attack must keep the shapes of its inputs, {shapes[0]}, got {shapes[1]}: its sizes and bounds are"
+                " numbers, or tensors that broadcast to a sample."
+            )
         return tuple(leaf.clone() if leaf is start else leaf for leaf, start in zip(_as(moved, kinds), x, strict=True))
 
 
