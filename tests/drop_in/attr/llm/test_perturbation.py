@@ -7,6 +7,7 @@ import torch
 from drop_in.attr.language import Recurrent, Tokenizer, log_probs
 from PIL import Image
 
+from lightning_explain.captum import attr
 from lightning_explain.captum.attr._utils.interpretable_input import (
     ImageMaskInput,
     InterpretableInput,
@@ -199,6 +200,19 @@ class Other(InterpretableInput):
         return 3
 
 
+def test_a_model_in_training_mode_writes_in_evaluation_mode():
+    model = Recurrent().train()
+    explained = LLMAttribution(attr.FeatureAblation(model), Tokenizer())
+    state = torch.get_rng_state()
+    found = explained.attribute(text(), gen_args={"max_new_tokens": 4})
+    assert torch.equal(torch.get_rng_state(), state)
+    assert model.dropout.training
+    model.eval()
+    again = explained.attribute(text(), gen_args={"max_new_tokens": 4})
+    assert found.output_tokens == again.output_tokens
+    assert torch.equal(found.seq_attr, again.seq_attr)
+
+
 def test_mistakes_are_named(model):
     with pytest.raises(AssertionError, match=r"LLMAttribution takes FeatureAblation, .*; got Saliency"):
         LLMAttribution(captum.attr.Saliency(model), Tokenizer())
@@ -211,6 +225,8 @@ def test_mistakes_are_named(model):
         explained.attribute(Other(), TARGET)
     with pytest.raises(AssertionError, match=r"gen_args say how a target is written; there is one already"):
         explained.attribute(text(), TARGET, gen_args={"max_new_tokens": 1})
+    with pytest.raises(AssertionError, match=r"token ids as \(tokens,\), got shape \(1, 2\)"):
+        explained.attribute(text(), torch.tensor([[2, 3]]))
     with pytest.raises(TypeError, match=r"Expected a target as a text or as token ids, got int"):
         explained.attribute(text(), 3)
     with pytest.raises(ValueError, match=r"Expected at least one trial, got num_trials=0"):
