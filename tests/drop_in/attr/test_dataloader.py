@@ -132,5 +132,5 @@ def test_what_does_not_fit_is_refused() -> None:
         method.attribute(loader(X), perturbations_per_pass=0)
     with pytest.raises(ArgumentTypeError, match="must be a tensor, got float"):
         method.attribute(loader(X), to_metric=lambda found: float(found.sum()))
-    with pytest.raises(NotImplementedError, match="attribute_future is not there for Data Loader Attribution"):
+    with pytest.raises(NotImplementedError, match="attribute_future is not there for DataLoaderAttribution"):
         method.attribute_future()
