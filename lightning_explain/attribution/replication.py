@@ -22,6 +22,9 @@ from lightning_explain.randomness import taken_down
 Replicating: TypeAlias = bool | torch.dtype
 """Whether a replica is explained: none, one in the model's own type, or one in another type."""
 
+FAILURES = (*UNFIT, AttributeError)
+"""What models raise with tensors that are not their own: what is lent has no attributes of the user's, for one."""
+
 FEW = 2
 """Samples of the recorded pass, and of the gradients that are compared. One alone may be squeezed."""
 
@@ -116,7 +119,7 @@ def _tried(problem: Problem, rows: Tensor, dtype: torch.dtype | None) -> tuple[P
     reason = None
     try:
         recorded = record(problem.model, take(problem.inputs, rows), problem.forward)
-    except UNFIT as error:
+    except FAILURES as error:
         return problem, f"the model cannot be watched ({_said(error)})"
     for channels_last in (True, False):  # which a model that views its tensors as rows may not bear
         made = Replica(problem.forward, problem.model, recorded, channels_last, dtype)
@@ -133,7 +136,7 @@ def _difference(problem: Problem, asked: Problem, rows: Tensor, dtype: torch.dty
     known, slope = problem.outputs, _slope_if_any(problem, rows)
     try:
         made, made_slope = asked.outputs, None if slope is None else _slope(asked, rows)
-    except UNFIT as error:
+    except FAILURES as error:
         return f"the replica fails ({_said(error)})"
     if made.shape != known.shape:
         return f"the replica's outputs have shape {tuple(made.shape)}, and not {tuple(known.shape)}"

@@ -139,6 +139,21 @@ class TestDropped:
         plain, cheap = (explain(net(failing), samples(), FeatureAblation(), target=1, replica=r) for r in (False, True))
         torch.testing.assert_close(cheap.values, plain.values, rtol=1e-3, atol=1e-6)
 
+    def test_a_model_whose_parameters_have_attributes(self):
+        class Scaled(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.layer, self.norm = nn.Linear(4, 6), nn.BatchNorm1d(6)
+                self.layer.weight.gain = 2.0
+
+            def forward(self, x):
+                return self.norm(self.layer(x)) * self.layer.weight.gain
+
+        model, x = Scaled(), torch.randn(3, 4)
+        with pytest.warns(UserWarning, match="the replica fails .AttributeError: .* has no attribute 'gain'"):
+            found = explain(model, x, STEPS, target=1, replica=True)
+        assert torch.equal(found.values, explain(model, x, STEPS, target=1).values)
+
     def test_a_model_that_draws_goes_on_as_if_nothing_had_been_tried(self):
         class Drawing(nn.Module):
             def __init__(self):
