@@ -58,7 +58,8 @@ class Bounds:
 
     def __post_init__(self) -> None:
         if bool(torch.as_tensor(self.lower > self.upper).any()):
-            raise ValueError(f"The lower bound must not be above the upper one, got {self.lower} and {self.upper}.")
+            shown = " and ".join(map(_shown, (self.lower, self.upper)))
+            raise ValueError(f"The lower bound must not be above the upper one, got {shown}.")
 
     def __call__(self, tensor: Tensor) -> Tensor:  # noqa: D102
         return tensor.clamp(min=self.lower).clamp(max=self.upper)
@@ -124,8 +125,13 @@ def require_size(what: str, given: object) -> None:
     if not isinstance(given, Tensor):
         require_number(what, given)
     if not bool((torch.as_tensor(given) >= 0).all()):
-        shown = "a tensor that holds others" if isinstance(given, Tensor) and given.numel() > 1 else given
-        raise ValueError(f"{what} must be a number from 0 up, got {shown}; an attack turns round with targeted=True.")
+        raise ValueError(
+            f"{what} must be numbers from 0 up, got {_shown(given)}; an attack turns round with targeted=True."
+        )
+
+
+def _shown(given: object) -> str:
+    return f"a tensor {tuple(given.shape)}" if isinstance(given, Tensor) and given.numel() > 1 else str(given)
 
 
 def _as(point: Point, kinds: list[torch.dtype]) -> Point:
