@@ -98,9 +98,13 @@ def test_ways_and_rows_do_not_matter(model, make):
 
 def test_rows_of_tokens_share_passes(model):
     explained = LLMAttribution(captum.attr.FeatureAblation(model), Tokenizer())
-    model.seen.clear()
+    seen = []  # model.seen is put back, as all that a model keeps
+    model.register_forward_pre_hook(
+        lambda _, args, named: seen.append(tuple(named["input_ids"].shape)), with_kwargs=True
+    )
     explained.attribute(tokens(), TARGET, forward_in_tokens=False, perturbations_per_eval=3)
-    assert model.seen == [(1, 8), (3, 8)]
+    assert seen == [(1, 8), (3, 8)]
+    assert not model.seen
 
 
 class ShapleyValueSampling:
@@ -200,9 +204,10 @@ class Other(InterpretableInput):
         return 3
 
 
-def test_a_model_in_training_mode_writes_in_evaluation_mode():
+@pytest.mark.parametrize("package", [attr, captum.attr])
+def test_a_model_in_training_mode_writes_in_evaluation_mode(package):
     model = Recurrent().train()
-    explained = LLMAttribution(attr.FeatureAblation(model), Tokenizer())
+    explained = LLMAttribution(package.FeatureAblation(model), Tokenizer())
     state = torch.get_rng_state()
     found = explained.attribute(text(), gen_args={"max_new_tokens": 4})
     assert torch.equal(torch.get_rng_state(), state)
