@@ -91,7 +91,8 @@ class _State:
                 if not torch.equal(parameter, value):
                     parameter.copy_(value)
         for _, parameter, requires_grad, grad, _ in self.parameters:
-            parameter.requires_grad_(requires_grad)
+            with torch.inference_mode(parameter.is_inference()):  # where alone those made in it can be set
+                parameter.requires_grad_(requires_grad)
             parameter.grad = grad
 
     def require_unwritten(self) -> None:

@@ -106,7 +106,9 @@ class Replica:
         anywhere = nn.modules.module._has_any_global_hook()  # noqa: SLF001  (who has one sees all)
         pairs = () if anywhere else tuple(pair for pair in self.recorded.pairs if not pair.watched)
         if pairs not in self._slots:
-            self._slots[pairs] = list(self._made(pairs))
+            # In the midst of a forward pass: rules that watch operators are to see the model's alone.
+            with torch._C.DisableTorchFunction():  # noqa: SLF001
+                self._slots[pairs] = list(self._made(pairs))
         return self._slots[pairs]
 
     def _made(self, pairs: Sequence[Pair]) -> Iterator[Slot]:
@@ -195,14 +197,17 @@ def _version(tensor: Tensor) -> int:
     return 0 if tensor.is_inference() else tensor._version  # noqa: SLF001  (how often it was written to)
 
 
-def _passed_on(tensor: Tensor) -> Tensor:
-    # In the place of a BatchNorm's forward; a hook on it still fires.
-    return tensor
+# In the place of a module's forward, with its signature, for models pass arguments by name. Hooks on it still fire.
 
 
-def _into(module: nn.Module, dtype: torch.dtype, tensor: Tensor) -> Tensor:
-    return type(module).forward(module, tensor).to(dtype)  # type: ignore[no-any-return]
+def _passed_on(input: Tensor) -> Tensor:  # noqa: A002
+    return input
 
 
-def _in_own_type(module: nn.Module, tensor: Tensor) -> Tensor:
-    return type(module).forward(module, tensor.to(module.weight.dtype))  # type: ignore[arg-type,no-any-return]
+def _into(module: nn.Module, dtype: torch.dtype, input: Tensor, *more: Any, **named: Any) -> Tensor:  # noqa: A002
+    return type(module).forward(module, input, *more, **named).to(dtype)  # type: ignore[no-any-return]
+
+
+def _in_own_type(module: nn.Module, input: Tensor, *more: Any, **named: Any) -> Tensor:  # noqa: A002
+    own = module.weight.dtype
+    return type(module).forward(module, input.to(own), *more, **named)  # type: ignore[arg-type,no-any-return]

@@ -17,9 +17,13 @@ from lightning_explain.attribution.replica import Replica
 from lightning_explain.attribution.tail import UNFIT
 from lightning_explain.inputs import is_continuous, leaves, pick, take
 from lightning_explain.precision import accurate
+from lightning_explain.randomness import taken_down
 
 Replicating: TypeAlias = bool | torch.dtype
 """Whether a replica is explained: none, one in the model's own type, or one in another type."""
+
+FAILURES = (*UNFIT, AttributeError)
+"""What models raise with tensors that are not their own: what is lent has no attributes of the user's, for one."""
 
 FEW = 2
 """Samples of the recorded pass, and of the gradients that are compared. One alone may be squeezed."""
@@ -74,21 +78,13 @@ def replicated(problem: Problem, replica: Replicating) -> tuple[Problem, str | N
     """
     if replica is False:
         return problem, None
-    rows = torch.arange(FEW, device=leaves(problem.inputs)[0].device) % problem.samples
-    dtype, reason = None if replica is True else replica, None
+    problem.outputs  # noqa: B018  (those of the model, before anything is tried)
+    device = leaves(problem.inputs)[0].device
+    put_back = taken_down({device})
     try:
-        recorded = record(problem.model, take(problem.inputs, rows), problem.forward)
-    except UNFIT as error:
-        return problem, f"the model cannot be watched ({_said(error)})"
-    for channels_last in (True, False):  # which a model that views its tensors as rows may not bear
-        made = Replica(problem.forward, problem.model, recorded, channels_last, dtype)
-        if not made.lends:
-            break
-        asked = replace(problem, forward=made, tails={})
-        reason = _difference(problem, asked, rows, dtype)
-        if reason is None:
-            return asked, None
-    return problem, reason
+        return _tried(problem, torch.arange(FEW, device=device) % problem.samples, None if replica is True else replica)
+    finally:
+        put_back()  # a model that draws random numbers goes on as if nothing had been tried
 
 
 def replicated_or_warn(problem: Problem, replica: Replicating) -> Problem:
@@ -119,11 +115,28 @@ def dropped(reason: str) -> str:
     return f"The model itself is explained, and no replica of it: {reason}."
 
 
+def _tried(problem: Problem, rows: Tensor, dtype: torch.dtype | None) -> tuple[Problem, str | None]:
+    reason = None
+    try:
+        recorded = record(problem.model, take(problem.inputs, rows), problem.forward)
+    except FAILURES as error:
+        return problem, f"the model cannot be watched ({_said(error)})"
+    for channels_last in (True, False):  # which a model that views its tensors as rows may not bear
+        made = Replica(problem.forward, problem.model, recorded, channels_last, dtype)
+        if not made.lends:
+            break
+        asked = replace(problem, forward=made, tails={})
+        reason = _difference(problem, asked, rows, dtype)
+        if reason is None:
+            return asked, None
+    return problem, reason
+
+
 def _difference(problem: Problem, asked: Problem, rows: Tensor, dtype: torch.dtype | None) -> str | None:
     known, slope = problem.outputs, _slope_if_any(problem, rows)
     try:
         made, made_slope = asked.outputs, None if slope is None else _slope(asked, rows)
-    except UNFIT as error:
+    except FAILURES as error:
         return f"the replica fails ({_said(error)})"
     if made.shape != known.shape:
         return f"the replica's outputs have shape {tuple(made.shape)}, and not {tuple(known.shape)}"

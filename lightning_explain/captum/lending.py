@@ -34,9 +34,9 @@ def as_point(given: object, what: str) -> Point:
         ArgumentTypeError: If it is something else.
     """
     found = given if isinstance(given, tuple) else (given,)
-    wrong = next((leaf for leaf in found if not isinstance(leaf, Tensor)), None)
-    if wrong is not None or not found:
-        said = f"a tuple with {type(wrong).__name__}" if isinstance(given, tuple) else type(given).__name__
+    wrong = [type(leaf).__name__ for leaf in found if not isinstance(leaf, Tensor)]
+    if wrong or not found:
+        said = f"a tuple with {wrong[0] if wrong else 'nothing'}" if isinstance(given, tuple) else wrong[0]
         raise ArgumentTypeError(f"{what} must be a tensor or a tuple of tensors, got {said}.")
     return found
 

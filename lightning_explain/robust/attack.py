@@ -58,7 +58,8 @@ class Bounds:
 
     def __post_init__(self) -> None:
         if bool(torch.as_tensor(self.lower > self.upper).any()):
-            raise ValueError(f"The lower bound must not be above the upper one, got {self.lower} and {self.upper}.")
+            shown = " and ".join(map(_shown, (self.lower, self.upper)))
+            raise ValueError(f"The lower bound must not be above the upper one, got {shown}.")
 
     def __call__(self, tensor: Tensor) -> Tensor:  # noqa: D102
         return tensor.clamp(min=self.lower).clamp(max=self.upper)
@@ -91,13 +92,22 @@ def carried_out(attack: Attack, slope: Slope, x: Point, free: Point) -> Point:
         free: 1 for elements that may change, 0 for those that may not.
 
     Returns:
-        Perturbed inputs, detached, of the types of ``x``.
+        Perturbed inputs, detached, of the shapes and types of ``x``.
+
+    Raises:
+        ValueError: If the attack changes a shape.
     """
     kinds = [leaf.dtype for leaf in x]
     with torch.no_grad():
         wide = tuple(leaf.detach().to(accumulator(leaf)) for leaf in x)
         held = tuple(mask.to(leaf) for mask, leaf in zip(free, wide, strict=True))
         moved = attack(lambda z: slope(_as(z, kinds)), wide, held)
+        shapes = [[tuple(leaf.shape) for leaf in point] for point in (x, moved)]
+        if shapes[0] != shapes[1]:
+            raise ValueError(
+                f"An attack must keep the shapes of its inputs, {shapes[0]}, got {shapes[1]}: its sizes and bounds are"
+                " numbers, or tensors that broadcast to a sample."
+            )
         return tuple(leaf.clone() if leaf is start else leaf for leaf, start in zip(_as(moved, kinds), x, strict=True))
 
 
@@ -115,8 +125,13 @@ def require_size(what: str, given: object) -> None:
     if not isinstance(given, Tensor):
         require_number(what, given)
     if not bool((torch.as_tensor(given) >= 0).all()):
-        shown = "a tensor that holds others" if isinstance(given, Tensor) and given.numel() > 1 else given
-        raise ValueError(f"{what} must be a number from 0 up, got {shown}; an attack turns round with targeted=True.")
+        raise ValueError(
+            f"{what} must be numbers from 0 up, got {_shown(given)}; an attack turns round with targeted=True."
+        )
+
+
+def _shown(given: object) -> str:
+    return f"a tensor {tuple(given.shape)}" if isinstance(given, Tensor) and given.numel() > 1 else str(given)
 
 
 def _as(point: Point, kinds: list[torch.dtype]) -> Point:

@@ -72,7 +72,7 @@ def compare_attacks(  # noqa: PLR0913  (what is asked, and how)
         What the model makes of the samples under each attack, by name, and of the samples themselves, ``"original"``.
 
     Raises:
-        TypeError: If ``attacks`` is no mapping.
+        TypeError: If ``attacks`` is no mapping, or one is no attack.
         ValueError: If an attack is called ``"original"``, or the outputs are no classes.
 
     Example:

@@ -68,7 +68,8 @@ def minimal_perturbation(  # noqa: PLR0913  (what is asked, and how)
         The values and the perturbed samples. 0 may be among the values: it finds samples that the model gets wrong.
 
     Raises:
-        ValueError: If the values do not grow, or the outputs are no classes.
+        TypeError: If ``attack`` makes no attacks.
+        ValueError: If there are no values or they do not grow, or the outputs are no classes.
 
     Example:
         >>> from lightning_explain.robust import FGSM
@@ -79,8 +80,8 @@ def minimal_perturbation(  # noqa: PLR0913  (what is asked, and how)
         tensor([0.2500, 0.5000,    nan], dtype=torch.float64)
     """
     listed = numbers("values", values)
-    if any(after <= before for before, after in pairwise(listed)):
-        raise ValueError("values must grow, each larger than the one before.")
+    if not listed or any(after <= before for before, after in pairwise(listed)):
+        raise ValueError("values must be at least one number, and grow, each larger than the one before.")
     require_finite(inputs)
     with borrowed(model):
         problem = pose(model, inputs, target, label=label, forward=forward, budget=RowBudget(max_rows))

@@ -55,8 +55,8 @@ def perturb(  # noqa: PLR0913  (what is asked, and how)
         Perturbed samples in the structure of the inputs, detached, of the same shapes and types.
 
     Raises:
-        TypeError: If the attack cannot be called, or no input is of floating point.
-        ValueError: If the target or the mask does not fit, or there is no loss by default.
+        TypeError: If the attack is none, the loss is no tensor, or no input is of floating point.
+        ValueError: If the target or the mask does not fit, there is no loss by default, or the attack changes shapes.
 
     Example:
         >>> from lightning_explain.robust import FGSM
@@ -66,8 +66,6 @@ def perturb(  # noqa: PLR0913  (what is asked, and how)
         tensor([[-0.1000,  0.1000,  0.0000],
                 [-0.1000,  0.1000,  0.0000]])
     """
-    if isinstance(attack, type) or not isinstance(attack, Attack):
-        raise TypeError(f"An attack is one such as FGSM(epsilon=0.1), got {type(attack).__name__}.")
     require_finite(inputs)
     with borrowed(model):
         problem = pose(model, inputs, target, label=label, forward=forward, budget=RowBudget(max_rows))
@@ -87,8 +85,11 @@ def attacked(problem: Problem, attack: Attack, loss: Loss | None = None, mask: I
         All inputs (n, ...), perturbed where they can be, detached.
 
     Raises:
-        TypeError: If no input is of floating point.
+        TypeError: If the attack is none, or no input is of floating point.
     """
+    if isinstance(attack, type) or not isinstance(attack, Attack):
+        given = attack.__name__ if isinstance(attack, type) else type(attack).__name__
+        raise TypeError(f"An attack is one such as FGSM(epsilon=0.1), got {given}.")
     point, moving = leaves(problem.inputs), varied(problem.inputs)
     if not is_continuous(point[moving[0]]):
         raise TypeError(

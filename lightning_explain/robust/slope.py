@@ -25,6 +25,7 @@ def slope_at(losses: Callable[[Point], Tensor], x: Point) -> Point:
         Tensors like ``x``, float32 at least; zeros where the losses do not depend on one of them.
 
     Raises:
+        TypeError: If they are no tensor.
         ValueError: If they depend on none.
 
     Example:
@@ -35,7 +36,12 @@ def slope_at(losses: Callable[[Point], Tensor], x: Point) -> Point:
     with torch.inference_mode(mode=False), torch.enable_grad():
         variables = tuple(leaf.detach().clone().requires_grad_() for leaf in x)
         # Clones, for a model may work in place on its inputs.
-        total = losses(tuple(leaf.clone() for leaf in variables)).sum()
+        given: object = losses(tuple(leaf.clone() for leaf in variables))
+        if not isinstance(given, Tensor):
+            raise TypeError(
+                f"A loss is a tensor, a number for each row or their sum or mean, got {type(given).__name__}."
+            )
+        total = given.sum()
         gradients: tuple[Tensor | None, ...] = (None,) * len(x)
         if total.requires_grad:
             gradients = torch.autograd.grad(total, variables, allow_unused=True)

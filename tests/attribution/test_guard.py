@@ -235,6 +235,14 @@ def test_what_is_no_module_is_refused() -> None:
         explain(lambda x: x, torch.ones(2, 3), target=0)
 
 
+def test_parameters_made_in_inference_mode_are_put_back() -> None:
+    with torch.inference_mode():
+        model = nn.Linear(3, 2)
+    with borrowed(model):
+        assert not model.weight.requires_grad
+    assert model.weight.requires_grad
+
+
 @pytest.mark.parametrize("before", [True, False])
 def test_encoders_run_the_same_code_with_and_without_a_graph(before: bool) -> None:
     torch.manual_seed(0)

@@ -187,6 +187,33 @@ class TestTheSame:
         ]
         torch.testing.assert_close(found[1].values, found[0].values, rtol=1e-7, atol=1e-9)
 
+    @pytest.mark.parametrize("place", [Neuron("block1.conv1", (2, 1, 1)), Layer("block1.conv1")], ids=repr)
+    def test_rules_do_not_see_that_something_else_is_lent(self, place):
+        # Where a hook keeps a pair apart, tensors are made in the midst of the pass that DeepLift watches.
+        model, x = posed("residual")
+        plain, cheap = (explain(model, x, "deep_lift", place, 1, replica=replica) for replica in (False, True))
+        torch.testing.assert_close(cheap.values, plain.values, rtol=1e-7, atol=1e-9)
+
+    @pytest.mark.parametrize("dtype", [True, torch.bfloat16])
+    def test_arguments_by_name(self, dtype):
+        model, x = posed("mlp", torch.float32)
+        layers = list(model)
+
+        class Named(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.layers = nn.ModuleList([*layers, nn.Linear(3, 2)])
+
+            def forward(self, x):
+                for layer in self.layers:
+                    x = layer(input=x)
+                return x
+
+        model = Named().eval()
+        plain, cheap = (explain(model, x, STEPS, target=1, replica=replica) for replica in (False, dtype))
+        torch.testing.assert_close(cheap.values, plain.values, rtol=0.1, atol=0.05)
+        assert not torch.equal(cheap.values, plain.values)
+
     def test_every_composite_of_lrp(self):
         model, x = posed("residual")
         methods = [METHODS["lrp"](name) for name in ("epsilon", "epsilon_gamma_box", "alpha1_beta0")]

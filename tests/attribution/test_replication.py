@@ -139,6 +139,36 @@ class TestDropped:
         plain, cheap = (explain(net(failing), samples(), FeatureAblation(), target=1, replica=r) for r in (False, True))
         torch.testing.assert_close(cheap.values, plain.values, rtol=1e-3, atol=1e-6)
 
+    def test_a_model_whose_parameters_have_attributes(self):
+        class Scaled(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.layer, self.norm = nn.Linear(4, 6), nn.BatchNorm1d(6)
+                self.layer.weight.gain = 2.0
+
+            def forward(self, x):
+                return self.norm(self.layer(x)) * self.layer.weight.gain
+
+        model, x = Scaled(), torch.randn(3, 4)
+        with pytest.warns(UserWarning, match="the replica fails .AttributeError: .* has no attribute 'gain'"):
+            found = explain(model, x, STEPS, target=1, replica=True)
+        assert torch.equal(found.values, explain(model, x, STEPS, target=1).values)
+
+    def test_a_model_that_draws_goes_on_as_if_nothing_had_been_tried(self):
+        class Drawing(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.layer, self.norm = nn.Linear(4, 6), nn.BatchNorm1d(6)
+
+            def forward(self, x):
+                return self.norm(self.layer(nn.functional.dropout(x, 0.5, training=True)))
+
+        model, x = Drawing(), torch.randn(3, 4)
+        plain = explain(model, x, "occlusion", target=1)
+        with pytest.warns(UserWarning, match="The model itself is explained"):
+            dropped = explain(model, x, "occlusion", target=1, replica=True)
+        assert torch.equal(dropped.values, plain.values)
+
     def test_outputs_that_are_not_finite(self):
         def masked(model, x):
             out = model.end(model.bn(model.conv(x)))

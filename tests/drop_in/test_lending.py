@@ -26,7 +26,7 @@ def test_points():
     assert as_point((X, X), "it") == (X, X)
     assert unpacked((X,)) is X
     assert unpacked((X, X)) == (X, X)
-    for bad, said in (([X], "list"), ((X, 1), "a tuple with int"), ((), "a tuple with NoneType")):
+    for bad, said in (([X], "list"), ((X, 1), "a tuple with int"), ((), "a tuple with nothing"), (None, "NoneType")):
         with pytest.raises(ArgumentTypeError, match=f"It must be a tensor or a tuple of tensors, got {said}"):
             as_point(bad, "It")
 

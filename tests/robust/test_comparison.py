@@ -28,6 +28,8 @@ def test_masks_and_bad_input():
     torch.testing.assert_close(held.inputs, x)
     with pytest.raises(ValueError, match="The name 'original' stands for the samples without an attack"):
         compare_attacks(model, x, {"original": FGSM(0.3)}, TARGET)
+    with pytest.raises(TypeError, match=r"An attack is one such as FGSM\(epsilon=0\.1\), got FGSM"):
+        compare_attacks(model, x, {"fgsm": FGSM})
     with pytest.raises(TypeError, match="attacks must be Mapping, such as"):
         compare_attacks(model, x, [FGSM(0.3)], TARGET)
     with pytest.raises(ValueError, match=r"Attacks are compared on outputs \(n, classes\), got shape \(4,\)"):

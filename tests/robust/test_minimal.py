@@ -61,8 +61,11 @@ def test_rows_are_those_of_a_bisection():
 
 def test_bad_input_is_named():
     model, x = Picture(), pictures()
-    with pytest.raises(ValueError, match="values must grow, each larger than the one before"):
-        minimal_perturbation(model, x, FGSM, [0.1, 0.1], TARGET)
+    for values in ([0.2, 0.1], []):
+        with pytest.raises(ValueError, match="values must be at least one number, and grow, each larger than the one"):
+            minimal_perturbation(model, x, FGSM, values)
+    with pytest.raises(TypeError, match=r"An attack is one such as FGSM\(epsilon=0\.1\), got FGSM"):
+        minimal_perturbation(model, x, lambda _: FGSM, [0.1])
     with pytest.raises(TypeError, match=r"values must be several numbers, such as \(0\.1, 0\.2\), got 0\.1"):
         minimal_perturbation(model, x, FGSM, 0.1, TARGET)
     with pytest.raises(ValueError, match=r"told by the arg max of outputs \(n, classes\), got shape \(4,\)"):

@@ -128,8 +128,12 @@ def test_half_precision():
 
 def test_bad_input_is_named():
     model, x = Picture(), pictures()
-    with pytest.raises(TypeError, match=r"An attack is one such as FGSM\(epsilon=0\.1\), got type"):
+    with pytest.raises(TypeError, match=r"An attack is one such as FGSM\(epsilon=0\.1\), got FGSM"):
         perturb(model, x, FGSM)
+    with pytest.raises(TypeError, match="A loss is a tensor, a number for each row or their sum or mean, got float"):
+        perturb(model, x, FGSM(0.1), TARGET, loss=lambda *_: 3.0)
+    with pytest.raises(ValueError, match="An attack must keep the shapes of its inputs"):
+        perturb(model, x[:1], FGSM(torch.full((3, 1, 1, 1), 0.1)), target=0)
     with pytest.raises(TypeError, match="An attack is one such as FGSM"):
         perturb(model, x, "fgsm")
     with pytest.raises(ValueError, match=r"input holds NaN or infinity in 1 sample\(s\), the first is sample 2"):

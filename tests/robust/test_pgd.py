@@ -110,7 +110,7 @@ def test_other_steps_than_the_balls_norm():
 
 
 def test_settings_are_checked():
-    with pytest.raises(ValueError, match="radius must be a number from 0 up, got -1"):
+    with pytest.raises(ValueError, match="radius must be numbers from 0 up, got -1"):
         PGD(-1, 0.1, 2)
     with pytest.raises(ValueError, match="steps must be at least 0, got -1"):
         PGD(1, 0.1, -1)

@@ -100,7 +100,7 @@ class Attribution:
         Raises:
             NotImplementedError: If the method does not have it.
         """
-        raise NotImplementedError(f"attribute_future is not there for {self.get_name()}; use attribute.")
+        raise NotImplementedError(f"attribute_future is not there for {type(self).__name__}; use attribute.")
 
     def compute_convergence_delta(self, *args: Any, **kwargs: Any) -> Tensor:
         """How far attributions are from adding up.

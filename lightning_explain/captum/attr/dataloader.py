@@ -28,6 +28,7 @@ from lightning_explain.captum.errors import ArgumentError, ArgumentTypeError
 from lightning_explain.captum.host import owner_of
 from lightning_explain.captum.shaping import by_flat_output
 from lightning_explain.inputs import Point
+from lightning_explain.randomness import isolated
 
 
 class InputRole:
@@ -91,7 +92,8 @@ class DataLoaderAttribution(Attribution):
         """
         if not isinstance(perturbations_per_pass, int) or perturbations_per_pass < 1:
             raise ArgumentError(f"perturbations_per_pass must be at least 1, got {perturbations_per_pass}.")
-        batch = next(iter(dataloader))
+        with isolated(0):  # a loader draws a seed for its workers, whoever looks at it
+            batch = next(iter(dataloader))
         roles = _roles(input_roles, batch)
         loaded = _Loaded.of(batch, roles, baselines, feature_mask)
         measured = _Measured(self.forward_func, dataloader, loaded, reduce or _appended, to_metric)

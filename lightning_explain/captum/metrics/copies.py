@@ -57,11 +57,14 @@ def given_baselines(baselines: Baselines, count: int) -> tuple[Tensor | float, .
         A tuple.
 
     Raises:
+        ArgumentError: If there are not as many as inputs.
         ArgumentTypeError: If one is neither.
     """
     if baselines is None:
         return (0,) * count
     found = baselines if isinstance(baselines, tuple) else (baselines,)
+    if len(found) != count:
+        raise ArgumentError(f"Expected a baseline for each of {count} inputs, got {len(found)}.")
     for baseline in found:
         if not isinstance(baseline, (Tensor, int, float)):
             raise ArgumentTypeError(f"A baseline is a tensor or a number, got {type(baseline).__name__}.")

@@ -9,7 +9,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from torch import Tensor
 
 from lightning_explain.captum.arguments import as_arguments
-from lightning_explain.captum.errors import ArgumentError
+from lightning_explain.captum.errors import ArgumentError, ArgumentTypeError
 from lightning_explain.captum.lending import kept
 from lightning_explain.captum.robust.running import Prepared, runner
 from lightning_explain.robust.groups import in_groups
@@ -74,8 +74,11 @@ class AttackComparator(Generic[MetricResultType]):
 
         Raises:
             ArgumentError: If it is not tried at all.
+            ArgumentTypeError: If it cannot be called.
             RuntimeError: If the name is taken.
         """
+        if not callable(attack):
+            raise ArgumentTypeError(f"An attack is a function of the inputs, got {type(attack).__name__}.")
         if num_attempts < 1:
             raise ArgumentError(f"num_attempts must be at least 1, got {num_attempts}.")
         name = type(attack).__name__ if name is None else name

@@ -115,6 +115,12 @@ def test_the_model_is_run_as_elsewhere(capsys: pytest.CaptureFixture[str]) -> No
     assert "Data Loader Attribution attribution: 100%" in capsys.readouterr().err
 
 
+def test_no_random_state_is_moved_by_looking_at_a_loader() -> None:
+    state = torch.get_rng_state()
+    ours.DataLoaderAttribution(ours.FeatureAblation(total)).attribute(loader(X, Y))
+    assert torch.equal(torch.get_rng_state(), state)
+
+
 def test_what_does_not_fit_is_refused() -> None:
     for other in (ours.Occlusion(total), ours.FeaturePermutation(total)):
         with pytest.raises(AssertionError, match="explained by FeatureAblation, got"):
@@ -132,5 +138,5 @@ def test_what_does_not_fit_is_refused() -> None:
         method.attribute(loader(X), perturbations_per_pass=0)
     with pytest.raises(ArgumentTypeError, match="must be a tensor, got float"):
         method.attribute(loader(X), to_metric=lambda found: float(found.sum()))
-    with pytest.raises(NotImplementedError, match="attribute_future is not there for Data Loader Attribution"):
+    with pytest.raises(NotImplementedError, match="attribute_future is not there for DataLoaderAttribution"):
         method.attribute_future()

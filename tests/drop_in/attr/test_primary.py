@@ -150,7 +150,7 @@ def test_what_a_class_says_of_itself(name: str) -> None:
         assert f"    {parameter}: " in type(mine).attribute.__doc__
     wrapped = type(mine).attribute.__wrapped__(mine, samples(), target=TARGETS, **primary.arguments)
     assert torch.equal(wrapped, mine.attribute(samples(), target=TARGETS, **primary.arguments))
-    with pytest.raises(NotImplementedError, match=f"attribute_future is not there for {mine.get_name()}"):
+    with pytest.raises(NotImplementedError, match=f"attribute_future is not there for {type(mine).__name__}"):
         mine.attribute_future()
 
 

@@ -38,6 +38,8 @@ def test_baselines_stay_as_they_were_given():
     assert given_baselines((X, 2), 2) == (X, 2)
     with pytest.raises(ArgumentTypeError, match="A baseline is a tensor or a number, got str"):
         given_baselines((X, "zeros"), 2)
+    with pytest.raises(ArgumentError, match="Expected a baseline for each of 1 inputs, got 2"):
+        given_baselines((0, 1), 1)
 
 
 def test_only_what_has_a_row_each_is_repeated():

@@ -153,6 +153,8 @@ def test_reset_and_names():
         comparator.add_attack(lambda x: x, "a")
     with pytest.raises(ValueError, match="num_attempts must be at least 1, got 0"):
         comparator.add_attack(lambda x: x, "b", num_attempts=0)
+    with pytest.raises(TypeError, match="An attack is a function of the inputs, got int"):
+        comparator.add_attack(3)
 
 
 def test_missing_arguments_are_named():

@@ -220,5 +220,5 @@ def test_bad_arguments_raise_what_captum_raises_and_the_right_kind():
     assert issubclass(ArgumentError, AssertionError)
     assert issubclass(SelectionError, IndexError)
     assert issubclass(SelectionError, AssertionError)
-    with pytest.raises(ValueError, match="epsilon must be a number from 0 up, got -1"):
+    with pytest.raises(ValueError, match="epsilon must be numbers from 0 up, got -1"):
         attack.perturb(inputs(), -1, 1)

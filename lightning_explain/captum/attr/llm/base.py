@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from lightning_explain.captum.attr._utils.interpretable_input import InterpretableInput, TokenizerLike
 from lightning_explain.captum.attr.attribution import Attribution
 from lightning_explain.captum.errors import ArgumentError, ArgumentTypeError
+from lightning_explain.captum.lending import kept
 
 GENERATION: dict[str, Any] = {"max_new_tokens": 25, "do_sample": False, "temperature": None, "top_p": None}
 """How a text is written where it is not given."""
@@ -66,6 +67,8 @@ class BaseLLMAttribution(Attribution):
 
     def _encoded(self, target: str | Tensor) -> Tensor:
         if isinstance(target, Tensor):
+            if target.ndim != 1:
+                raise ArgumentError(f"Expected the target's token ids as (tokens,), got shape {tuple(target.shape)}.")
             return target
         if isinstance(target, str):
             return torch.tensor(self.tokenizer.encode(target, add_special_tokens=False))
@@ -76,7 +79,8 @@ class BaseLLMAttribution(Attribution):
         if not callable(generate):
             raise ArgumentError(f"{type(self.model).__name__} has no generate(), so target= must be given.")
         inputs = model_inputs(inp, None, self.tokenizer, self.device)
-        written: Tensor = generate(**inputs, **gen_args)[0][inputs["input_ids"].shape[1] :]
+        with kept(self.model):  # in evaluation mode: dropout would write another text, and draw
+            written: Tensor = generate(**inputs, **gen_args)[0][inputs["input_ids"].shape[1] :]
         return written
 
 

@@ -22,6 +22,7 @@ from lightning_explain.captum.attr.llm.pieces import pieces
 from lightning_explain.captum.attr.llm.result import LLMAttributionResult
 from lightning_explain.captum.attr.llm.scores import at_once, one_by_one
 from lightning_explain.captum.errors import ArgumentError
+from lightning_explain.captum.lending import kept
 from lightning_explain.randomness import isolated, stream
 
 Inspect = Callable[[str, str, list[float]], None]
@@ -101,7 +102,7 @@ class LLMAttribution(BaseLLMAttribution):
         there = inp.to_tensor().to(self.device)
         trials = []
         for trial in range(num_trials):
-            with _other_draws(trial):
+            with kept(self.model), _other_draws(trial):  # Captum's methods do not borrow what they run
                 trials.append(method.attribute(there, **kwargs).reshape(-1, inp.n_itp_features).float())
         attr = inp.format_attr(torch.stack(trials).mean(dim=0))
         return LLMAttributionResult(

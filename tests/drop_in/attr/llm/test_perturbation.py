@@ -7,6 +7,7 @@ import torch
 from drop_in.attr.language import Recurrent, Tokenizer, log_probs
 from PIL import Image
 
+from lightning_explain.captum import attr
 from lightning_explain.captum.attr._utils.interpretable_input import (
     ImageMaskInput,
     InterpretableInput,
@@ -97,9 +98,13 @@ def test_ways_and_rows_do_not_matter(model, make):
 
 def test_rows_of_tokens_share_passes(model):
     explained = LLMAttribution(captum.attr.FeatureAblation(model), Tokenizer())
-    model.seen.clear()
+    seen = []  # model.seen is put back, as all that a model keeps
+    model.register_forward_pre_hook(
+        lambda _, args, named: seen.append(tuple(named["input_ids"].shape)), with_kwargs=True
+    )
     explained.attribute(tokens(), TARGET, forward_in_tokens=False, perturbations_per_eval=3)
-    assert model.seen == [(1, 8), (3, 8)]
+    assert seen == [(1, 8), (3, 8)]
+    assert not model.seen
 
 
 class ShapleyValueSampling:
@@ -199,6 +204,20 @@ class Other(InterpretableInput):
         return 3
 
 
+@pytest.mark.parametrize("package", [attr, captum.attr])
+def test_a_model_in_training_mode_writes_in_evaluation_mode(package):
+    model = Recurrent().train()
+    explained = LLMAttribution(package.FeatureAblation(model), Tokenizer())
+    state = torch.get_rng_state()
+    found = explained.attribute(text(), gen_args={"max_new_tokens": 4})
+    assert torch.equal(torch.get_rng_state(), state)
+    assert model.dropout.training
+    model.eval()
+    again = explained.attribute(text(), gen_args={"max_new_tokens": 4})
+    assert found.output_tokens == again.output_tokens
+    assert torch.equal(found.seq_attr, again.seq_attr)
+
+
 def test_mistakes_are_named(model):
     with pytest.raises(AssertionError, match=r"LLMAttribution takes FeatureAblation, .*; got Saliency"):
         LLMAttribution(captum.attr.Saliency(model), Tokenizer())
@@ -211,6 +230,8 @@ def test_mistakes_are_named(model):
         explained.attribute(Other(), TARGET)
     with pytest.raises(AssertionError, match=r"gen_args say how a target is written; there is one already"):
         explained.attribute(text(), TARGET, gen_args={"max_new_tokens": 1})
+    with pytest.raises(AssertionError, match=r"token ids as \(tokens,\), got shape \(1, 2\)"):
+        explained.attribute(text(), torch.tensor([[2, 3]]))
     with pytest.raises(TypeError, match=r"Expected a target as a text or as token ids, got int"):
         explained.attribute(text(), 3)
     with pytest.raises(ValueError, match=r"Expected at least one trial, got num_trials=0"):

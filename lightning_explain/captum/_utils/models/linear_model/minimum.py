@@ -84,7 +84,7 @@ def sklearn_train_linear_model(
         ``train_time``, in seconds.
 
     Raises:
-        ArgumentError: If there is no data, or its weights are all zero.
+        ArgumentError: If there is no data, its weights are all zero or one is negative, or so is ``alpha``.
         ImportError: If scikit-learn is needed and not installed.
     """
     x, y, weights = _gathered(dataloader)
@@ -112,7 +112,8 @@ def _gathered(dataloader: Iterable[Any]) -> tuple[Tensor, Tensor, Tensor | None]
 
 
 def _ours(trainer: str, construct_kwargs: dict[str, Any]) -> bool:
-    asked = {key: value for key, value in construct_kwargs.items() if key not in _SEARCH and key != "alpha"}
+    known = _SEARCH | {"alpha"} if _ALPHA.get(trainer) else _SEARCH
+    asked = {key: value for key, value in construct_kwargs.items() if key not in known}
     return trainer in _ALPHA and all(key in _USUAL and value == _USUAL[key] for key, value in asked.items())
 
 
@@ -120,8 +121,10 @@ def _minimum(x: Tensor, y: Tensor, weights: Tensor | None, alpha: float, absolut
     x, y = x.double(), y.double().reshape(len(x), -1).T
     weights = torch.ones(len(x), dtype=x.dtype) if weights is None else weights.double()
     total = float(weights.sum())
-    if not total > 0:
+    if not total > 0 or bool((weights < 0).any()):
         raise ArgumentError("Expected weights of which at least one is above zero, and none below.")
+    if not alpha >= 0:
+        raise ArgumentError(f"Expected alpha, the strength of the penalty, from 0 up, got {alpha}.")
     share = (weights / total).expand_as(y)
     if absolute:
         beta = lasso(x, y, share, torch.full((len(y),), alpha, dtype=x.dtype))

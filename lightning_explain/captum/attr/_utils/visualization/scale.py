@@ -7,6 +7,7 @@ from enum import Enum
 from typing import Any, TypeVar
 
 import numpy as np
+import torch
 from matplotlib.colors import Colormap, LinearSegmentedColormap
 from torch import Tensor
 
@@ -42,7 +43,10 @@ def array(values: object) -> np.ndarray:
     Returns:
         The array.
     """
-    return values.detach().cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)
+    if not isinstance(values, Tensor):
+        return np.asarray(values)
+    values = values.detach().cpu()
+    return (values.float() if values.dtype == torch.bfloat16 else values).numpy()  # NumPy has no bfloat16
 
 
 def chosen(choices: type[_Choice], name: str) -> _Choice:

@@ -113,6 +113,10 @@ def test_models_that_take_no_weights_say_so():
 def test_mistakes_are_named():
     with pytest.raises(ValueError, match=r"weights of which at least one is above zero"):
         fitted(ours, "SkLearnLasso", {}, X, Y, WEIGHTS * 0)
+    with pytest.raises(ValueError, match=r"weights of which at least one is above zero, and none below"):
+        fitted(ours, "SkLearnLasso", {}, X, Y, WEIGHTS.index_fill(0, torch.tensor([0]), -1e-3))
+    with pytest.raises(ValueError, match=r"alpha, the strength of the penalty, from 0 up, got -1"):
+        fitted(ours, "SkLearnRidge", {"alpha": -1}, X, Y)
     with pytest.raises(ValueError, match=r"Expected batches \(x, y\) or \(x, y, weights\), got 1 tensors"):
         fitted(ours, "SkLearnLasso", {}, X)
     with pytest.raises(AssertionError, match=r"SkLearnLasso has no coefficients before it is fitted"):

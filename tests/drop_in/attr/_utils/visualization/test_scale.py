@@ -93,3 +93,9 @@ def test_unknown_signs_are_named():
 def test_tensors_are_arrays_too():
     assert array(torch.ones(2, requires_grad=True)).tolist() == [1, 1]
     assert array([1, 2]).tolist() == [1, 2]
+
+
+def test_tensors_are_taken_for_arrays():
+    values = torch.tensor([[0.5, -1.0]], requires_grad=True)
+    for given in (values, values.bfloat16()):  # which NumPy does not have
+        np.testing.assert_array_equal(array(given), np.array([[0.5, -1.0]], np.float32))
