@@ -100,6 +100,10 @@ class Footprint(TorchDispatchMode):
         self.device = torch.device("cpu")
         self._largest = 0
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # else torch loads its compiler, for two seconds, to keep it away from here
+
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ANN401
         """Run the operator and count what it makes; views of its arguments make nothing.
 

@@ -116,6 +116,10 @@ class _Watch(TorchDispatchMode):
             for parameter in module.parameters(recurse=False):
                 self._owners.setdefault(_where(parameter), []).append(module)
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # else torch loads its compiler, for two seconds, to keep it away from here
+
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ANN401
         kwargs = kwargs or {}
         running = self._running[-1] if self._running else None

@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import pytest
 import torch
 from torch import nn
@@ -72,3 +75,16 @@ def test_rows_are_guessed_from_the_widest_parameter():
 
 def test_an_empty_model_has_rows_too():
     assert RowSize.of(nn.ReLU(), (torch.zeros(3, 5),)).step == 5 * 4
+
+
+def test_weighing_does_not_load_the_compiler() -> None:
+    script = (
+        "import sys, torch\n"
+        "from torch import nn\n"
+        "from lightning_explain.attribution.memory import Footprint\n"
+        "with Footprint() as footprint:\n"
+        "    nn.Linear(3, 2)(torch.ones(4, 3))\n"
+        "assert footprint.bytes\n"
+        "assert 'torch._dynamo' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
