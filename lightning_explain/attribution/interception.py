@@ -28,6 +28,10 @@ class NotBatchFirst(ValueError):  # noqa: N818  (an error of the layout, which a
     """What goes through a layer has no row for each sample."""
 
 
+class UnreachedError(ValueError):
+    """A layer did not run in the model's forward pass."""
+
+
 def named_layers(model: nn.Module) -> dict[str, nn.Module]:
     """The modules of ``model`` by the name that users know, also where parts are compiled.
 
@@ -186,7 +190,7 @@ def _runs(problem: Question, layer: Layer) -> int:
 
 def _require_reached(layer: Layer, runs: int) -> None:
     if runs == 0:
-        raise ValueError(
+        raise UnreachedError(
             f"The layer {layer.name!r} was never reached in the model's forward pass: it is unused for these"
             " inputs, or its weights are used without calling it (as in a fused attention)."
         )

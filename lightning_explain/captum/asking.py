@@ -13,7 +13,7 @@ from torch import Tensor
 from lightning_explain.attribution.budget import FIRST_CHUNK, RowBudget
 from lightning_explain.attribution.engine import pose
 from lightning_explain.attribution.guard import borrowed
-from lightning_explain.attribution.interception import NotBatchFirst
+from lightning_explain.attribution.interception import NotBatchFirst, UnreachedError
 from lightning_explain.attribution.layers import Layers, as_a_whole
 from lightning_explain.attribution.methods import Method
 from lightning_explain.attribution.model import Forward
@@ -28,11 +28,7 @@ from lightning_explain.captum.arguments import (
     positions,
     promoted,
 )
-from lightning_explain.captum.ask import Answer as Answer
-from lightning_explain.captum.ask import Ask as Ask
-from lightning_explain.captum.ask import Form as Form
-from lightning_explain.captum.ask import in_dtype_of as in_dtype_of
-from lightning_explain.captum.ask import in_the_form_of_inputs as in_the_form_of_inputs
+from lightning_explain.captum.ask import Answer, Ask, in_the_form_of_inputs
 from lightning_explain.captum.bar import bar
 from lightning_explain.captum.calling import OnePerBatch, PerBatch, PerSample
 from lightning_explain.captum.errors import ArgumentError
@@ -56,7 +52,10 @@ def answer(forward_func: Callable[..., Any], ask: Ask) -> Any:  # noqa: ANN401
     """
     host = Host(forward_func, ask.layers)
     with borrowed(host, seed()), bar(ask.progress) as progress:
-        found = _answer(forward_func, host, ask, RowBudget(ask.max_rows, progress))
+        try:
+            found = _answer(forward_func, host, ask, RowBudget(ask.max_rows, progress))
+        except UnreachedError as error:
+            raise ArgumentError(host.in_words(str(error))) from None
         given = (ask.form or in_the_form_of_inputs)(found)
         return (given, found.delta.to(found.point[0])) if ask.delta else given
 

@@ -50,6 +50,18 @@ class Host(nn.Module):
         """
         return f"layer{number}"
 
+    def in_words(self, message: str) -> str:
+        """Call the layers in a message what its reader calls them.
+
+        Returns:
+            The message, with the layers' names in the model, or their classes where they are not part of it.
+        """
+        owned = {module: name for name, module in self.named_modules(remove_duplicate=False) if "owner." in name}
+        for name, layer in self.named_children():
+            word = owned[layer].removeprefix("owner.") if layer in owned else type(layer).__name__
+            message = message.replace(repr(name), repr(word))
+        return message
+
 
 def owner_of(forward_func: Callable[..., Any]) -> nn.Module | None:
     """The module whose method a forward function is, or that it is itself.

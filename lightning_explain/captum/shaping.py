@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from lightning_explain.captum.arguments import Tensors, shaped_like
-from lightning_explain.captum.asking import Answer
+from lightning_explain.captum.ask import Answer
 from lightning_explain.inputs import Point
 
 

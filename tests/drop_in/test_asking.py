@@ -6,7 +6,8 @@ from torch import Tensor, nn
 from lightning_explain.attribution.methods import FeatureAblation, InputXGradient, IntegratedGradients
 from lightning_explain.captum import attr
 from lightning_explain.captum._utils.models.linear_model import SkLearnLinearRegression
-from lightning_explain.captum.asking import Ask, answer
+from lightning_explain.captum.ask import Ask
+from lightning_explain.captum.asking import answer
 from lightning_explain.captum.attr import IntegratedGradients as Shell
 from lightning_explain.captum.attr import Saliency
 from lightning_explain.captum.errors import ArgumentError

@@ -66,3 +66,9 @@ def test_what_cannot_be_called_is_refused() -> None:
         Host(3)
     with pytest.raises(ArgumentTypeError, match="got str"):
         Host(nn.ReLU(), ["conv1"])
+
+
+def test_layers_are_called_what_the_user_calls_them() -> None:
+    model = nn.Sequential(nn.Linear(2, 2), nn.Sequential(nn.ReLU()))
+    host = Host(model, [model[1][0], nn.Linear(1, 1)])
+    assert host.in_words("'layer0' comes before 'layer1'") == "'1.0' comes before 'Linear'"

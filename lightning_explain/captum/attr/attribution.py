@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from lightning_explain.attribution.convergence import convergence_delta
 from lightning_explain.attribution.guard import borrowed
 from lightning_explain.captum.arguments import Baselines, Tensors, as_arguments, as_baselines, as_inputs
-from lightning_explain.captum.asking import Ask, answer, answers
+from lightning_explain.captum.ask import Ask
+from lightning_explain.captum.asking import answer, answers
 from lightning_explain.captum.attr.documentation import documented
 from lightning_explain.captum.calling import called
 from lightning_explain.captum.errors import ArgumentError

@@ -20,7 +20,8 @@ from lightning_explain.captum.arguments import (
     promoted,
     shaped_like,
 )
-from lightning_explain.captum.asking import Answer, answer
+from lightning_explain.captum.ask import Answer
+from lightning_explain.captum.asking import answer
 from lightning_explain.captum.attr.attribution import Attribution
 from lightning_explain.captum.attr.perturbations import FeatureAblation
 from lightning_explain.captum.calling import called

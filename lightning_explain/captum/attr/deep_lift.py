@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from lightning_explain.attribution import methods
 from lightning_explain.captum.arguments import Baselines, Tensors
-from lightning_explain.captum.asking import Ask
+from lightning_explain.captum.ask import Ask
 from lightning_explain.captum.attr.attribution import GradientAttribution, answered
 from lightning_explain.captum.distributions import Distribution, as_distribution
 from lightning_explain.captum.errors import ArgumentError, ArgumentTypeError

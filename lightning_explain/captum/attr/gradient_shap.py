@@ -9,7 +9,7 @@ import torch
 
 from lightning_explain.attribution import methods
 from lightning_explain.captum.arguments import Tensors
-from lightning_explain.captum.asking import Ask
+from lightning_explain.captum.ask import Ask
 from lightning_explain.captum.attr.attribution import GradientAttribution, answered
 from lightning_explain.captum.distributions import Distribution, as_deviation, as_distribution
 from lightning_explain.captum.selecting import Target

@@ -7,7 +7,7 @@ from typing import Any
 
 from lightning_explain.attribution import methods
 from lightning_explain.captum.arguments import Baselines, Tensors
-from lightning_explain.captum.asking import Ask
+from lightning_explain.captum.ask import Ask
 from lightning_explain.captum.attr.attribution import Attribution, GradientAttribution, answered
 from lightning_explain.captum.attr.gradients import quadrature_named
 from lightning_explain.captum.selecting import Target

@@ -11,7 +11,7 @@ from torch import Tensor
 from lightning_explain.attribution import methods
 from lightning_explain.attribution.methods import Method
 from lightning_explain.captum.arguments import Baselines, Tensors, as_inputs, shaped_like
-from lightning_explain.captum.asking import Answer, Ask, Form
+from lightning_explain.captum.ask import Answer, Ask, Form
 from lightning_explain.captum.attr.attribution import PerturbationAttribution, answered
 from lightning_explain.captum.attr.lime_base import LimeBase as LimeBase
 from lightning_explain.captum.attr.perturbations import rows_for, torch_seed

@@ -8,7 +8,7 @@ from lightning_explain.attribution import methods
 from lightning_explain.attribution.convergence import total
 from lightning_explain.attribution.rules import Composite, Epsilon
 from lightning_explain.captum.arguments import Tensors, as_inputs
-from lightning_explain.captum.asking import Ask
+from lightning_explain.captum.ask import Ask
 from lightning_explain.captum.attr._utils.lrp_rules import EpsilonRule, PropagationRule
 from lightning_explain.captum.attr.attribution import GradientAttribution, answered
 from lightning_explain.captum.errors import ArgumentTypeError

@@ -14,7 +14,8 @@ from lightning_explain.attribution.background import in_turn
 from lightning_explain.attribution.methods.noise_tunnel import Moments
 from lightning_explain.attribution.noise import Deviation, gaussian, noisy
 from lightning_explain.captum.arguments import Tensors, as_inputs
-from lightning_explain.captum.asking import Ask, answer, answers
+from lightning_explain.captum.ask import Ask
+from lightning_explain.captum.asking import answer, answers
 from lightning_explain.captum.attr.attribution import Attribution, GradientAttribution, published
 from lightning_explain.captum.distributions import as_deviation, as_distribution
 from lightning_explain.captum.errors import ArgumentError

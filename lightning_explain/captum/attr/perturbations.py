@@ -14,7 +14,8 @@ from torch.futures import Future
 from lightning_explain.attribution import methods
 from lightning_explain.attribution.methods.feature_permutation import permutations
 from lightning_explain.captum.arguments import Baselines, Tensors, as_inputs
-from lightning_explain.captum.asking import Ask, answer
+from lightning_explain.captum.ask import Ask
+from lightning_explain.captum.asking import answer
 from lightning_explain.captum.attr.attribution import PerturbationAttribution, answered
 from lightning_explain.captum.calling import Awaited
 from lightning_explain.captum.errors import ArgumentError

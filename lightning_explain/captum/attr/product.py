@@ -19,7 +19,8 @@ from lightning_explain.attribution.interception import as_it_came
 from lightning_explain.attribution.layers import Layers
 from lightning_explain.attribution.methods import Activation
 from lightning_explain.attribution.place import Layer, Neuron, Side
-from lightning_explain.captum.asking import Answer, Ask, Form, answer, in_the_form_of_inputs
+from lightning_explain.captum.ask import Answer, Ask, Form, in_the_form_of_inputs
+from lightning_explain.captum.asking import answer
 from lightning_explain.captum.attr.attribution import (
     Attribution,
     GradientAttribution,

@@ -11,7 +11,7 @@ from torch import nn
 from lightning_explain.attribution import methods
 from lightning_explain.attribution.place import Side
 from lightning_explain.captum.arguments import Tensors, shaped_like
-from lightning_explain.captum.asking import Answer, Ask, in_dtype_of
+from lightning_explain.captum.ask import Answer, Ask, in_dtype_of
 from lightning_explain.captum.attr.attribution import GradientAttribution, answered
 from lightning_explain.captum.host import Host, as_module
 from lightning_explain.captum.selecting import Target

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lightning_explain.attribution import methods
 from lightning_explain.captum.arguments import Baselines, Tensors
-from lightning_explain.captum.asking import Ask
+from lightning_explain.captum.ask import Ask
 from lightning_explain.captum.attr.attribution import PerturbationAttribution, answered
 from lightning_explain.captum.attr.perturbations import in_future, rows_for, torch_seed
 from lightning_explain.captum.errors import ArgumentError

@@ -14,7 +14,7 @@ from lightning_explain.attribution.background import in_turn
 from lightning_explain.attribution.noise import gaussian
 from lightning_explain.attribution.place import Layer, Neuron
 from lightning_explain.captum.arguments import Tensors
-from lightning_explain.captum.asking import Ask
+from lightning_explain.captum.ask import Ask
 from lightning_explain.captum.attr import (
     Attribution,
     GradientAttribution,
