@@ -45,6 +45,18 @@ def test_short_numbers_work(method, dtype):
     )
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("tf32", [False, True])
+@pytest.mark.parametrize("replica", [True, torch.bfloat16])
+def test_a_replica_is_kept(monkeypatch, replica, tf32):
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", tf32)
+    torch.manual_seed(0)
+    model, x = runs.Net().cuda().eval(), torch.rand(8, 1, 8, 8, device="cuda")
+    kept = explain(model, x, "integrated_gradients", target=1, replica=replica).values
+    exact = explain(model, x, "integrated_gradients", target=1).values
+    assert float((kept - exact).norm() / exact.norm()) < (0.01 if replica is True else 0.3)
+
+
 def _quarters():
     return torch.arange(4).view(1, 1, 2, 2).repeat_interleave(4, 2).repeat_interleave(4, 3)
 

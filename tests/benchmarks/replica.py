@@ -14,7 +14,6 @@ import time
 import warnings
 
 import torch
-from tests.benchmarks.gradients import residual_net
 from torch import nn
 
 from lightning_explain import FeatureAblation, IntegratedGradients, Occlusion, explain
@@ -22,6 +21,7 @@ from lightning_explain.attribution.engine import pose
 from lightning_explain.attribution.guard import borrowed
 from lightning_explain.attribution.replication import replicated
 from lightning_explain.demo.model import DigitClassifier as DemoNet
+from tests.benchmarks.networks import ResNet20
 
 SAMPLES = 16
 CHUNKS = (16, 32, 64)
@@ -72,7 +72,7 @@ def transformer():
 
 
 MODELS = {
-    "residual CNN, 20 layers, 32 × 32": (residual_net, (3, 32, 32)),
+    "residual CNN, 20 layers, 32 × 32": (ResNet20, (3, 32, 32)),
     "mobile CNN, depthwise, 64 × 64": (mobile_net, (3, 64, 64)),
     "the demo's CNN, 28 × 28": (DemoNet, (1, 28, 28)),
     "CNN in three dimensions": (volume_net, (3, 8, 16, 16)),
