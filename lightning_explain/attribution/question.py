@@ -295,7 +295,7 @@ class Question:
             rows = torch.arange(chunk.start, chunk.stop, device=leaves(inputs)[0].device)
             parts.append(self.place.variable(self, take(inputs, rows)))
 
-        if isinstance(self.place, Input):
+        if isinstance(self.place, (Input, Neuron)):  # no pass of the model, from which a budget could learn
             return self.place.variable(self, inputs)
         self.run(self.samples, f"forward{self.place}", body)
         return tuple(torch.cat(tensors) for tensors in zip(*parts, strict=True))
