@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from lightning_explain.attribution.memory import Footprint, RowSize, TooLargeError, Tripwire, available
+from lightning_explain.attribution.memory import Footprint, RowSize, TooLargeError, Tripwire, available, uncounted
 
 Body = Callable[[slice], None]
 
@@ -79,6 +79,7 @@ class RowBudget:
     max_rows: int | None = None
     progress: Progress | None = field(default=None, repr=False)
     _chunks: dict[str, _Chunk] = field(default_factory=dict, repr=False)
+    _depth: int = field(default=0, init=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.max_rows is not None and self.max_rows < 1:
@@ -86,6 +87,9 @@ class RowBudget:
 
     def run(self, total: int, kind: str, body: Body, guess: Callable[[], RowSize] | None = None) -> None:
         """Call ``body`` for consecutive slices of ``range(total)``.
+
+        A body may ask for what takes a run of its own, of all samples: that is not weighed with the body's rows, and is
+        no progress.
 
         Args:
             total: The number of rows.
@@ -95,6 +99,14 @@ class RowBudget:
                 anything to a result by then.
             guess: What a row may take, asked for before the first; None: nobody knows.
         """
+        self._depth += 1
+        try:
+            with uncounted():
+                self._run(total, kind, body, guess)
+        finally:
+            self._depth -= 1
+
+    def _run(self, total: int, kind: str, body: Body, guess: Callable[[], RowSize] | None) -> None:
         chunk = self._chunks.get(kind)
         start = 0
         self._tell(start, total)
@@ -131,7 +143,7 @@ class RowBudget:
             start = stop
 
     def _tell(self, done: int, total: int) -> None:
-        if self.progress is not None:
+        if self.progress is not None and self._depth == 1:
             self.progress(done, total)
 
     def _begin(self, kind: str, total: int, body: Body, guess: Callable[[], RowSize] | None) -> tuple[int, _Chunk]:

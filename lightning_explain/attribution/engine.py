@@ -90,7 +90,7 @@ class Explainer:
             names=self.place.names(problem),
             method=self.name,
             place=self.place,
-            target=problem.target,
+            target=problem.target if self.needs_target else None,
             outputs=problem.outputs,
             delta=delta,
             span=span,

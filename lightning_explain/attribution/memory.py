@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,6 +56,33 @@ class RowSize:
         return cls(step, step * OPERATORS * (len(shapes) + 1), point[0].device)
 
 
+class _Counting(threading.local):
+    # The meters around what runs, in each thread.
+    def __init__(self) -> None:
+        self.meters: list[Tripwire | Footprint] = []
+
+
+_COUNTING = _Counting()
+
+
+@contextmanager
+def uncounted() -> Iterator[None]:
+    """Work of its own in the midst of other work, for all rows perhaps: it says nothing of what those rows take.
+
+    Yields:
+        None; no meter around this block counts what is made in it.
+    """
+    around, _COUNTING.meters = _COUNTING.meters, []
+    for meter in around:
+        meter.paused = True
+    try:
+        yield
+    finally:
+        for meter in around:
+            meter.paused = False
+        _COUNTING.meters = around
+
+
 class Tripwire(TorchFunctionMode):
     """Stops a block whose operators make too much; so light that a small pass hardly notices.
 
@@ -64,7 +94,15 @@ class Tripwire(TorchFunctionMode):
 
     def __init__(self, limit: float) -> None:
         super().__init__()
-        self.bytes, self.limit = 0, limit
+        self.bytes, self.limit, self.paused = 0, limit, False
+
+    def __enter__(self) -> Tripwire:
+        _COUNTING.meters.append(self)
+        return super().__enter__()  # type: ignore[no-any-return, no-untyped-call]
+
+    def __exit__(self, *error: object) -> None:
+        _COUNTING.meters.remove(self)
+        super().__exit__(*error)  # type: ignore[no-untyped-call]
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ANN401
         """Run the function and count what it gives.
@@ -76,7 +114,7 @@ class Tripwire(TorchFunctionMode):
             TooLargeError: If that is more than the limit.
         """
         result = func(*args, **(kwargs or {}))
-        if isinstance(result, Tensor):
+        if isinstance(result, Tensor) and not self.paused:
             self.bytes += result.nbytes
             if self.bytes > self.limit:
                 raise TooLargeError(_TOO_LARGE.format(self.limit))
@@ -96,9 +134,17 @@ class Footprint(TorchDispatchMode):
 
     def __init__(self, limit: float | None = None) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.bytes, self.limit = 0, limit
+        self.bytes, self.limit, self.paused = 0, limit, False
         self.device = torch.device("cpu")
         self._largest = 0
+
+    def __enter__(self) -> Footprint:
+        _COUNTING.meters.append(self)
+        return super().__enter__()  # type: ignore[no-any-return, no-untyped-call]
+
+    def __exit__(self, *error: object) -> None:
+        _COUNTING.meters.remove(self)
+        super().__exit__(*error)  # type: ignore[no-untyped-call]
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -113,6 +159,8 @@ class Footprint(TorchDispatchMode):
         Raises:
             TooLargeError: If that is more than the limit.
         """
+        if self.paused:
+            return func(*args, **(kwargs or {}))
         given = {t.untyped_storage()._cdata for t in args if isinstance(t, Tensor)}  # noqa: SLF001  (identity)
         result = func(*args, **(kwargs or {}))
         for made in result if isinstance(result, (tuple, list)) else (result,):

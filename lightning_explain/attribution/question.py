@@ -281,7 +281,9 @@ class Question:
 
         def body(chunk: slice) -> None:
             part = take(self.inputs, torch.arange(chunk.start, chunk.stop, device=leaves(self.inputs)[0].device))
-            parts.append((self.place.variable(watching, part), recorded.output(self.model, part).clone()))
+            z, given = self.place.variable(watching, part), recorded.output(self.model, part)
+            # A model may switch gradients on by itself.
+            parts.append((tuple(leaf.detach() for leaf in z), given.detach().clone()))
 
         self.run(self.samples, f"forward{self.place}", body)
         variables, outputs = zip(*parts, strict=True)
@@ -293,9 +295,10 @@ class Question:
 
         def body(chunk: slice) -> None:
             rows = torch.arange(chunk.start, chunk.stop, device=leaves(inputs)[0].device)
-            parts.append(self.place.variable(self, take(inputs, rows)))
+            z = self.place.variable(self, take(inputs, rows))
+            parts.append(z if self.create_graph else tuple(leaf.detach() for leaf in z))
 
-        if isinstance(self.place, Input):
+        if isinstance(self.place, (Input, Neuron)):  # no pass of the model, from which a budget could learn
             return self.place.variable(self, inputs)
         self.run(self.samples, f"forward{self.place}", body)
         return tuple(torch.cat(tensors) for tensors in zip(*parts, strict=True))

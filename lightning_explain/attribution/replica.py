@@ -145,7 +145,8 @@ class Replica:
         dtype = self._type_of(tensor, module)
         if key not in self._copies or self._copies[key].dtype != dtype:
             laid = _laid(tensor.detach(), dtype, channels_last=self.channels_last and key[1])
-            same = laid.dtype == tensor.dtype and laid.stride() == tensor.stride()
+            lies = tensor.layout != torch.strided or laid.stride() == tensor.stride()
+            same = laid.dtype == tensor.dtype and lies
             self._copies[key] = tensor if same else _parameter(laid, like=tensor)
         return self._copies[key]
 

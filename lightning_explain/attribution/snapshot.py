@@ -121,12 +121,24 @@ def _rewrite(values: list[tuple[Tensor, Tensor]]) -> None:
 
 
 def _changed(values: list[tuple[Tensor, Tensor]]) -> list[bool]:
-    # Two NaNs count as different; then the copy does no harm.
-    if all(tensor.device.type == "cpu" for tensor, _ in values):
-        return [not torch.equal(tensor, value) for tensor, value in values]
+    # What cannot be compared counts as changed; then the copy does no harm.
+    compared = [tensor.layout == torch.strided and not tensor.is_meta for tensor, _ in values]
+    pairs = [pair for pair, alike in zip(values, compared, strict=True) if alike]
+    found = iter(_differ(pairs))
+    return [next(found) if alike else True for alike in compared]
+
+
+def _differ(pairs: list[tuple[Tensor, Tensor]]) -> list[bool]:
+    if all(tensor.device.type == "cpu" for tensor, _ in pairs):
+        return [not torch.equal(*pair) and bool(_elsewhere(*pair).any()) for pair in pairs]
     # A GPU is asked for all answers at once, for each question waits for all that was launched.
-    flags = [(tensor != value).any() for tensor, value in values]
-    return torch.stack([flag.to(values[0][0].device) for flag in flags]).tolist()
+    flags = [_elsewhere(*pair).any() for pair in pairs]
+    return torch.stack([flag.to(pairs[0][0].device) for flag in flags]).tolist()
+
+
+def _elsewhere(tensor: Tensor, value: Tensor) -> Tensor:
+    # A NaN that was there before is no difference: elements that share memory cannot be written to.
+    return (tensor != value) & ((tensor == tensor) | (value == value))
 
 
 # The first that fits; what is none of these (a number, somebody's object) is left alone.

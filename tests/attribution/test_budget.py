@@ -29,6 +29,7 @@ from lightning_explain import (
 )
 from lightning_explain.attribution import budget
 from lightning_explain.attribution.budget import FIRST_CHUNK, LARGEST_CHUNK_ON_CPU, RowBudget
+from lightning_explain.attribution.engine import pose
 from lightning_explain.attribution.memory import RowSize
 from lightning_explain.attribution.methods import Method
 from lightning_explain.attribution.place import Place
@@ -440,6 +441,41 @@ def test_a_watched_chunk_is_stopped_when_it_takes_more_than_its_share() -> None:
     sizes = sizes_of_chunks(70, step=1, sum_of_all=2**40, memory=4 * 8 * 400)
     assert sizes[:3] == [FIRST_CHUNK, 2, 8]
     assert max(sizes[1:]) == 8
+
+
+@pytest.mark.parametrize("step", [1, 2**30], ids=["a whole chunk", "two rows"])
+def test_work_inside_of_other_work_is_not_weighed_with_it(step: int) -> None:
+    # 400 bytes a row, and once 500 rows of something else: 12,800 bytes may be taken.
+    sizes: dict[str, list[int]] = {"inner": [], "outer": []}
+    rows, size = RowBudget(), RowSize(step, 400, torch.device("cpu"))
+
+    def inner(chunk: slice) -> None:
+        sizes["inner"].append(len(torch.zeros(chunk.stop - chunk.start, 100)))
+
+    def outer(chunk: slice) -> None:
+        if not sizes["inner"]:
+            rows.run(500, "inner", inner, lambda: size)
+        sizes["outer"].append(len(torch.zeros(chunk.stop - chunk.start, 100)))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(budget, "available", lambda device: 4 * 32 * 400)
+        rows.run(70, "outer", outer, lambda: size)
+    assert sum(sizes["inner"]) == 500
+    assert sizes["outer"] == [32, 32, 6]
+
+
+def test_work_inside_of_other_work_is_no_progress() -> None:
+    said: list[tuple[int, int]] = []
+    rows = RowBudget(3, progress=lambda done, total: said.append((done, total)))
+    rows.run(5, "outer", lambda _: rows.run(9, "inner", lambda _: None))
+    assert said == [(0, 5), (3, 5), (5, 5)]
+
+
+def test_no_budget_learns_from_a_neurons_variable() -> None:
+    # It is that of the inputs: next to nothing a row, where the neuron itself takes a pass.
+    problem = pose(nn.Sequential(nn.Linear(3, 4), nn.ReLU()), torch.randn(5, 3), 0)
+    problem.at(Neuron("0", 1)).z  # noqa: B018
+    assert "forward@0[1]" not in problem.budget._chunks
 
 
 def test_on_a_cpu_chunks_of_large_rows_begin_small(monkeypatch: pytest.MonkeyPatch) -> None:

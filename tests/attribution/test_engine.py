@@ -333,3 +333,16 @@ def test_a_mask_goes_with_its_samples() -> None:
     assert not torch.equal(found[:, 1], found[:, 2])
     alone = explain(mlp(), X[1:2], tunnel, feature_mask=mask[1:2]).values
     torch.testing.assert_close(alone, found[1:2])
+
+
+@pytest.mark.parametrize("method", ["activation", "integrated_gradients", "feature_ablation"])
+def test_results_at_layers_of_models_that_switch_gradients_on_are_detached(method: str) -> None:
+    class Differentiating(nn.Sequential):
+        def forward(self, x: Tensor) -> Tensor:
+            with torch.enable_grad():
+                given: Tensor = super().forward(x.detach().requires_grad_())
+                return given
+
+    found = explain(Differentiating(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2)), torch.randn(2, 3), method, Layer("1"))
+    assert not found.outputs.requires_grad
+    assert not any(leaf.requires_grad for leaf in found.point)

@@ -479,3 +479,12 @@ def test_a_place_behind_runs_the_tail_of_the_replica(replica):
     explain(model, x, IntegratedGradients(64), Layer("block1"), 1, replica=replica)
     handle.remove()
     assert sum(rows) < 64 * SAMPLES / 2
+
+
+@pytest.mark.filterwarnings("ignore:Sparse CSR tensor support:UserWarning")
+def test_a_compressed_buffer_stays_what_it_is() -> None:
+    model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.ReLU(), nn.Linear(4, 2)).eval()
+    model.register_buffer("adjacency", torch.eye(3).to_sparse_csr())
+    x = torch.randn(4, 3)
+    found, expected = (explain(model, x, "integrated_gradients", target=1, replica=asked) for asked in (True, False))
+    torch.testing.assert_close(found.values, expected.values, rtol=1e-4, atol=1e-6)

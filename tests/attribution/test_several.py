@@ -148,6 +148,8 @@ def test_a_neuron_needs_no_target() -> None:
         assert attribution.target is None
     with pytest.raises(ValueError, match=r"Target \[99\] of sample 0 is out of range"):
         explain_methods(model, x, ["conductance"], neuron, target=99)
+    beside = explain_methods(model, x, ["saliency", "conductance"], neuron, target=1)
+    assert [attribution.target is None for attribution in beside.values()] == [True, False]
 
 
 def test_what_flows_through_a_neuron_has_a_target() -> None:

@@ -96,3 +96,37 @@ def test_what_validation_steps_collected_is_not_copied():
     keeper.outputs.clear()
     snapshot.restore()
     assert all(a is b for a, b in zip(keeper.outputs, collected, strict=True))
+
+
+@pytest.mark.parametrize(
+    "buffer",
+    [
+        torch.eye(3).to_sparse(),
+        torch.ones(2, device="meta"),
+        torch.full((1,), float("nan")).expand(3),
+    ],
+    ids=["sparse", "without data", "one NaN that stands for three"],
+)
+def test_buffers_that_cannot_be_compared_or_written_to_do_no_harm(buffer):
+    model = nn.Linear(3, 2)
+    model.register_buffer("kept", buffer)
+    model.register_buffer("mean", torch.zeros(2))
+    with borrowed(model):
+        model.mean.add_(1)
+    assert model.kept is buffer
+    assert torch.equal(model.mean, torch.zeros(2))
+
+
+def test_a_sparse_buffer_is_put_back():
+    model = nn.Linear(3, 2)
+    model.register_buffer("adjacency", torch.eye(3).to_sparse())
+    with borrowed(model):
+        model.adjacency.mul_(2)
+    assert torch.equal(model.adjacency.to_dense(), torch.eye(3))
+
+
+def test_a_nan_that_was_there_before_is_not_written_again():
+    keeper = Keeper()
+    version = keeper.plain._version
+    Snapshot.of([keeper]).restore()
+    assert keeper.plain._version == version
