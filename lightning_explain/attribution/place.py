@@ -97,7 +97,7 @@ class Layer:
     of: Side = "output"
     channel_dim: int | None = 1
     call: int = 0
-    whole: bool = False
+    whole: bool = field(default=False, repr=False)
 
     def __post_init__(self) -> None:
         _check_side(self.of)
@@ -158,7 +158,7 @@ class Neuron:
     of: Side = "output"
     channel_dim: int | None = 1
     call: int = 0
-    whole: bool = False
+    whole: bool = field(default=False, repr=False)
 
     def __post_init__(self) -> None:
         _check_side(self.of)
