@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from lightning_explain.attribution import methods
@@ -14,7 +15,7 @@ from lightning_explain.captum.arguments import Baselines, Tensors, as_inputs, sh
 from lightning_explain.captum.ask import Answer, Ask, Form
 from lightning_explain.captum.attr.attribution import PerturbationAttribution, answered
 from lightning_explain.captum.attr.lime_base import LimeBase as LimeBase
-from lightning_explain.captum.attr.perturbations import rows_for, torch_seed
+from lightning_explain.captum.attr.perturbations import rows_for
 from lightning_explain.captum.attr.similarity import ExponentialKernel
 from lightning_explain.captum.attr.similarity import (
     get_exp_kernel_similarity_function as get_exp_kernel_similarity_function,
@@ -80,7 +81,7 @@ class Lime(LimeBase):
         )
 
     def _method(self, n_samples: int, tupled: bool) -> Method:
-        kernel, seed = self.similarity_func, torch_seed()
+        kernel, seed = self.similarity_func, torch.initial_seed()
         lasso = methods.Lime(max(n_samples, 2), alpha=ALPHA, seed=seed, relative=False)
         if self.perturb_func is None and isinstance(kernel, ExponentialKernel) and self.interpretable_model is None:
             return replace(lasso, distance=kernel.distance_mode, kernel_width=kernel.kernel_width)
@@ -111,7 +112,7 @@ class KernelShap(Lime):
         show_progress: bool = False,
     ) -> Ask:
         return Ask(
-            methods.KernelShap(max(n_samples, 4), seed=torch_seed()),
+            methods.KernelShap(max(n_samples, 4), seed=torch.initial_seed()),
             inputs,
             baselines,
             target,

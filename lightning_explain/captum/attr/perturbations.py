@@ -111,7 +111,7 @@ class FeaturePermutation(FeatureAblation):
         show_progress: bool = False,
         **kwargs: Any,
     ) -> Ask:
-        seed = torch_seed()
+        seed = torch.initial_seed()
         within = _Within(self.perm_func or _Permuted(seed))
         method = methods.FeaturePermutation(seed=seed, exchange=None if self.perm_func is None else within)
         return Ask(
@@ -184,15 +184,6 @@ def rows_for(perturbations_per_eval: int, inputs: Tensors) -> int | None:
         raise ArgumentError(f"perturbations_per_eval must be an integer of at least 1, got {perturbations_per_eval}.")
     first = as_inputs(inputs)[0]
     return None if perturbations_per_eval == 1 else perturbations_per_eval * max(len(first) if first.ndim else 1, 1)
-
-
-def torch_seed() -> int:
-    """Where the random numbers of a sampled method begin: at what torch was seeded with.
-
-    Returns:
-        The seed.
-    """
-    return torch.initial_seed()
 
 
 @dataclass(frozen=True)

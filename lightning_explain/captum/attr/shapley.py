@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import torch
+
 from lightning_explain.attribution import methods
 from lightning_explain.captum.arguments import Baselines, Tensors
 from lightning_explain.captum.ask import Ask
 from lightning_explain.captum.attr.attribution import PerturbationAttribution, answered
-from lightning_explain.captum.attr.perturbations import in_future, rows_for, torch_seed
+from lightning_explain.captum.attr.perturbations import in_future, rows_for
 from lightning_explain.captum.errors import ArgumentError
 from lightning_explain.captum.selecting import Target
 from lightning_explain.captum.shaping import by_output
@@ -33,7 +35,7 @@ class ShapleyValueSampling(PerturbationAttribution):
         if n_samples < 1:
             raise ArgumentError(f"n_samples must be at least 1, got {n_samples}.")
         return Ask(
-            methods.ShapleySampling(n_samples, seed=torch_seed()),
+            methods.ShapleySampling(n_samples, seed=torch.initial_seed()),
             inputs,
             baselines,
             target,
