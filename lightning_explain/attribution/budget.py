@@ -24,6 +24,8 @@ LARGEST_STEP = 2**30
 """What a single operator may make, in bytes, of a chunk of which nothing is known."""
 SURELY_SMALL = 1 / 16
 """The part of its share of memory below which even a generous guess needs no looking."""
+NEGLIGIBLE = 2**27
+"""Bytes, by the same guess, of which there is no need to ask whether a device has them."""
 TRIALS = 3
 STILL_FAST = 0.9
 AS_FAST = 0.95
@@ -162,9 +164,11 @@ class RowBudget:
 
 def _first(total: int, body: Body, size: RowSize | None) -> tuple[int, _Chunk]:
     # How many rows are done by then, and the chunk to go on with.
+    if size is not None and (most := _most(size.device)) * size.total <= NEGLIGIBLE:
+        return 0, _chunk(size.device, FIRST_CHUNK, most)
     memory = None if size is None else available(size.device)
     if size is not None and memory is not None:
-        share, most = SHARE_OF_MEMORY * memory, _most(size.device)
+        share = SHARE_OF_MEMORY * memory
         if most * size.total <= SURELY_SMALL * share:
             return 0, _chunk(size.device, FIRST_CHUNK, most)
         rows = slice(0, min(total, FIRST_CHUNK))

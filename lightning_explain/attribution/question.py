@@ -16,7 +16,7 @@ from lightning_explain.attribution.features import Features
 from lightning_explain.attribution.memory import RowSize
 from lightning_explain.attribution.model import Forward, Recorded, call, output
 from lightning_explain.attribution.place import Input, Neuron, Place
-from lightning_explain.attribution.tail import Replaced
+from lightning_explain.attribution.tail import is_replaced
 from lightning_explain.attribution.target import Readout
 from lightning_explain.attribution.unresolved import Unresolved
 from lightning_explain.feature_mask import select as select_mask
@@ -117,7 +117,7 @@ class Question:
     @cached_property
     def outputs(self) -> Tensor:
         """The model's outputs for the samples, (n, ...), detached."""
-        if isinstance(self.place, Replaced) and not self.create_graph and "z" not in vars(self):
+        if is_replaced(self.place) and not self.create_graph and "z" not in vars(self):
             return self._outputs_and_variable()
         parts: list[Tensor] = []
 
@@ -230,7 +230,7 @@ class Question:
         Raises:
             TypeError: If they cannot, for it holds integers.
         """
-        if isinstance(self.place, Replaced):
+        if is_replaced(self.place):
             return  # a layer's variable is made of numbers
         for name, leaf in zip(self.place.names(self), self.z, strict=True):
             if not is_continuous(leaf):

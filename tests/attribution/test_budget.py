@@ -390,6 +390,10 @@ def test_what_is_surely_small_is_not_watched() -> None:
     assert sizes_of_chunks(70, step=400, sum_of_all=800)[:2] == [FIRST_CHUNK, FIRST_CHUNK]
 
 
+def test_nobody_asks_for_memory_of_which_every_device_has_enough() -> None:
+    assert sizes_of_chunks(70, step=400, sum_of_all=budget.NEGLIGIBLE // 256, memory=0)[:2] == [FIRST_CHUNK, FIRST_CHUNK]
+
+
 def test_a_whole_chunk_is_watched_where_no_operator_can_take_too_much() -> None:
     assert sizes_of_chunks(16, step=400, sum_of_all=2**40) == [16]
     assert sizes_of_chunks(70, step=400, sum_of_all=2**40)[:2] == [FIRST_CHUNK, FIRST_CHUNK]
@@ -412,7 +416,7 @@ def test_the_second_chunk_is_weighed_where_the_first_must_fit(monkeypatch: pytes
 
 
 def test_a_guess_that_is_too_low_is_noticed() -> None:
-    sizes = sizes_of_chunks(70, step=1, sum_of_all=100, memory=4 * 8 * 400)
+    sizes = sizes_of_chunks(70, step=1, sum_of_all=900_000, row=1_000_000, memory=4 * 8 * 4_000_000)
     assert sizes[:3] == [FIRST_CHUNK, 2, 8]
     assert max(sizes[1:]) == 8
 
