@@ -48,8 +48,8 @@ class Question:
             point values, or all if none has such values. What is chosen is never refused for being its own baseline.
         zero_where_unused: Whether the gradient is zero where the score does not depend on the variable; otherwise that
             is refused, for it is a mistake more often than not.
-        tails: At which places the part of the model that lies behind them can be run alone, once it was tried: for
-            these samples and no others.
+        tails: Where only the part of the model that lies behind a place is run, once it was tried: for these samples
+            and no others.
         counted: What was counted in forward passes: how often a layer runs, how many tensors each of several has.
         unresolved: The target, where it is resolved on the way; None: ``target`` says what it is.
     """
@@ -66,7 +66,7 @@ class Question:
     create_graph: bool = False
     about: tuple[int, ...] | None = None
     zero_where_unused: bool = False
-    tails: dict[Place, bool] = field(default_factory=dict, repr=False)
+    tails: dict[Place, Place] = field(default_factory=dict, repr=False)
     counted: dict[Hashable, Any] = field(default_factory=dict, repr=False)
     unresolved: Unresolved | None = field(default=None, repr=False)
 

@@ -21,8 +21,8 @@ POOLED = 2**16
 class Values:
     """The values of some tensors.
 
-    Most buffers of a model are small and nobody writes to them. Those of one type are copied, and compared, as one: what
-    costs is calls, and launches on a GPU.
+    Most buffers of a model are small and nobody writes to them. Those of one type are copied, and compared, as one:
+    what costs is calls, and launches on a GPU.
 
     Args:
         pools: Small tensors.

@@ -391,7 +391,10 @@ def test_what_is_surely_small_is_not_watched() -> None:
 
 
 def test_nobody_asks_for_memory_of_which_every_device_has_enough() -> None:
-    assert sizes_of_chunks(70, step=400, sum_of_all=budget.NEGLIGIBLE // 256, memory=0)[:2] == [FIRST_CHUNK, FIRST_CHUNK]
+    assert sizes_of_chunks(70, step=400, sum_of_all=budget.NEGLIGIBLE // 256, memory=0)[:2] == [
+        FIRST_CHUNK,
+        FIRST_CHUNK,
+    ]
 
 
 def test_a_whole_chunk_is_watched_where_no_operator_can_take_too_much() -> None:

@@ -10,21 +10,25 @@ WHOLE, TAIL = "whole", "tail"
 
 
 class Rows:
-    """Rows through the first and through the last module, without and with a graph."""
+    """Rows that the first and the last module compute, without and with a graph; hooks also see what is skipped."""
 
     def __init__(self, network):
         self.counts = {"stem": [0, 0], "head": [0, 0]}
-        self.handles = [
-            network.stem.register_forward_hook(lambda _, args, out: self._add("stem", args[0], out)),
-            network.head.register_forward_hook(lambda _, args, out: self._add("head", args[0], out)),
-        ]
+        self.modules = {"stem": network.stem, "head": network.head}
+        for which, module in self.modules.items():
+            module.forward = self._counted(which, module.forward)
 
-    def _add(self, which, given, out):
-        self.counts[which][out.requires_grad] += len(given)
+    def _counted(self, which, forward):
+        def counted(given):
+            out = forward(given)
+            self.counts[which][out.requires_grad] += len(given)
+            return out
+
+        return counted
 
     def close(self):
-        for handle in self.handles:
-            handle.remove()
+        for module in self.modules.values():
+            del module.forward
 
 
 def count(network, work):
