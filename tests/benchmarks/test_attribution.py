@@ -45,9 +45,18 @@ def test_every_line_of_a_network_is_measured(name, families):
     assert text.count("\n|") == len(records) + 2
     assert all(f"| `{record['method']}` |" in text for record in records)
     assert all(record["seconds"] > 0 and record["limit"] > 0 for record in records)
+    assert all(len(table.line(record)) == len(table.HEADS) for record in records)
     same = {record["method"]: record["agrees"] for record in records}
     for method in ("saliency", "integrated_gradients", "integrated_gradients@late", "feature_ablation@late"):
         assert float(same[method]) < ROUNDING, f"{method} differs from Captum's by {same[method]}"
+
+
+def test_the_most_that_anybody_can_be_ahead_is_the_limit_against_the_best_of_captum():
+    rows = {"stem": [0, 2], "head": [0, 2]}
+    record = {"method": "m", "rows": rows, "seconds": 2.0, "wall": 2.0, "limit": 1.5, "agrees": "-", "note": ""}
+    assert dict(zip(table.HEADS, table.line(record), strict=True))["most"] == "-"
+    record |= {"captum": 9.0, "tuned": 3.0, "at": 64}
+    assert dict(zip(table.HEADS, table.line(record), strict=True))["most"] == "2.00 ×"
 
 
 def test_the_limit_counts_rows_in_front_of_the_layer_and_behind_it():
