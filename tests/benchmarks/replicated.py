@@ -16,7 +16,7 @@ from tests.benchmarks.measure import contestants, fastest, first, tuned
 from tests.benchmarks.replica import REPLICAS
 from tests.benchmarks.table import ahead, at_best, markdown, seconds
 
-ITSELF = "the model itself"
+ITSELF, REFUSED = "the model itself", "refused"
 METHODS = (
     "integrated_gradients",
     "gradient_shap",
@@ -52,7 +52,7 @@ def explained(work):
 
     def watched(problem, replica):
         asked, reason = replicated(problem, replica)
-        found.append(f"refused: {reason}" if reason else ITSELF if asked is problem else "")
+        found.append(f"{REFUSED}: {reason}" if reason else ITSELF if asked is problem else "")
         return asked
 
     with mock.patch.object(engine, "replicated_or_warn", watched):
@@ -99,8 +99,8 @@ def measure(network, case, patience):
 
 
 def spent(record, name):
-    """Seconds with a replica, and what was explained if not that."""
-    instead = record["instead"][name]
+    """Seconds with a replica, and what was explained if not that; why it was refused stands below the table."""
+    instead, _, _ = record["instead"][name].partition(":")
     return seconds(record["seconds"][name]) + (f" ({instead})" if instead else "")
 
 
@@ -116,5 +116,8 @@ def line(record):
 
 
 def text(title, records):
-    """The table of a network, below its title."""
-    return f"### {title}: with a replica and without\n\n" + markdown(HEADS, map(line, records))
+    """The table of a network, below its title, and why replicas were refused, each reason once."""
+    said = [f"{name} {instead}.\n" for record in records for name, instead in record["instead"].items()]
+    reasons = dict.fromkeys(sentence for sentence in said if f" {REFUSED}:" in sentence)
+    table = f"### {title}: with a replica and without\n\n" + markdown(HEADS, map(line, records))
+    return "\n".join([table, *reasons])
