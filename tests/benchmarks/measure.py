@@ -1,6 +1,7 @@
 """Measuring one line of the table: rows, time, and whether two libraries say the same."""
 
 import time
+from functools import partial
 
 import torch
 
@@ -120,6 +121,21 @@ def contestants(network, case, theirs, *, slow):
     return {None: lambda: theirs(None)} | tuned
 
 
+def fastest(best, names):
+    """Which of these, of those that could be done, took the least."""
+    return min((name for name in names if name in best), key=lambda name: best[name].counted)
+
+
+def tuned(at, seconds):
+    """What is written down of Captum at its best: seconds, and the size if it is one."""
+    return {"tuned": seconds.counted, "at": at if isinstance(at, int) else ""}
+
+
+def measuring(network, patience):
+    """What measures a line of this network's table."""
+    return partial(measure, network, costs=Costs(network), patience=patience)
+
+
 def measure(network, case, costs, patience):
     """One line of the table as numbers and words, which JSON can hold."""
     mine, began = first(case.ours()), time.perf_counter()
@@ -141,6 +157,5 @@ def measure(network, case, costs, patience):
     }
     if not others:
         return record
-    candidates = {name: best[name].counted for name in others if name in best}
-    at = min(candidates, key=candidates.get)
-    return record | {"captum": candidates[None], "tuned": candidates[at], "at": at if isinstance(at, int) else ""}
+    at = fastest(best, others)
+    return record | {"captum": best[None].counted} | tuned(at, best[at])
