@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import torch
 from torch import Tensor
 
-from lightning_explain.attribution.features import channel_axis
+from lightning_explain.attribution.features import channel_axis, chosen_rows
 from lightning_explain.attribution.imputation import impute
 from lightning_explain.baseline import BASELINES
 from lightning_explain.inputs import Point, column, is_continuous, pick
@@ -47,7 +47,7 @@ def fill(name: str) -> Fill:
 
 
 def _baseline(problem: Problem, rows: Tensor, copies: Tensor, removed: Point, seed: int = 0) -> Point:
-    return pick(problem.z0, rows)
+    return tuple(chosen_rows(leaf, rows) for leaf in problem.z0)
 
 
 def _named(name: str) -> Fill:

@@ -316,5 +316,6 @@ class Question:
     def _changed(self: Q, **changes: Any) -> Q:
         other = replace(self, **changes)
         kept = {"outputs"} if "place" in changes else {"outputs", "z", "z0", "difference"}
+        kept |= set() if changes.keys() & {"place", "feature_mask"} else {"features"}
         other.__dict__.update({name: known for name, known in vars(self).items() if name in kept})
         return other

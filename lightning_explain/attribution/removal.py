@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lightning_explain.attribution.digest import digest
-from lightning_explain.attribution.features import FeatureSpace
+from lightning_explain.attribution.features import FeatureSpace, chosen_rows
 from lightning_explain.attribution.fill import fill as find_fill
 from lightning_explain.attribution.problem import Problem
 from lightning_explain.attribution.regions import Regions
@@ -46,7 +46,9 @@ def left(problem: Problem, copies: int, removed: Removed, fill: str = "baseline"
     def point(rows: Tensor, copy: Tensor) -> Point:
         masks = space.scatter(removed(rows, copy))
         others = substitute(problem, rows, copy, masks, seed)
-        return tuple(torch.where(m, other, z[rows]) for m, other, z in zip(masks, others, problem.z, strict=True))
+        return tuple(
+            torch.where(m, other, chosen_rows(z, rows)) for m, other, z in zip(masks, others, problem.z, strict=True)
+        )
 
     return problem.values(copies, point)
 

@@ -3,7 +3,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lightning_explain.attribution.features import Features, FeatureSpace, channel_axis
+from lightning_explain.attribution.features import Features, FeatureSpace, channel_axis, chosen_rows
 
 
 @pytest.mark.parametrize(
@@ -132,3 +132,29 @@ def test_samples_with_as_many_features_are_grouped() -> None:
     assert [(count, rows.tolist()) for count, rows in groups] == [(1, [0]), (2, [2]), (3, [1, 3])]
     assert Features.of(z, 1, mask[1:2], ["input"]).groups == [(3, None)]
     assert Features.of(z, 1, torch.tensor([[1, 2, 2]] * 4), ["input"]).groups == [(2, None)]
+
+
+def test_a_mask_that_channels_share_is_looked_up_once_for_them() -> None:
+    shared = torch.arange(4).view(1, 1, 2, 2)
+    leaf = torch.zeros(2, 3, 2, 2)
+    for mask, channels in ((shared.expand(1, 3, 2, 2), 1), (shared.expand(2, 3, 2, 2), 1), (torch.arange(12), 3)):
+        features = Features.of((leaf,), mask=mask.reshape(-1, 3, 2, 2), names=("x",))
+        assert features.numbers[0].shape == (len(mask.reshape(-1, 3, 2, 2)), channels, 2, 2)
+        (laid,) = features.scatter(torch.ones(5, features.count, dtype=torch.bool), torch.tensor([0, 1, 1, 0, 1]))
+        assert bool(laid.all())
+
+
+@pytest.mark.parametrize("ids", [[7, 7, 9, 8], [10**9, -5, 10**9, 3], [-4, -2, -4, -3]], ids=str)
+def test_features_are_numbered_in_the_order_of_their_ids(ids: list[int]) -> None:
+    features = Features.of((torch.zeros(1, 4),), mask=torch.tensor([ids]), names=("x",))
+    order = sorted(set(ids))
+    assert features.numbers[0].tolist() == [[order.index(number) for number in ids]]
+    assert features.counts.tolist() == [len(order)]
+
+
+def test_rows_of_a_single_sample_are_a_view() -> None:
+    one, two = torch.rand(1, 3), torch.rand(2, 3)
+    rows = torch.zeros(4, dtype=torch.long)
+    assert chosen_rows(one, rows).data_ptr() == one.data_ptr()
+    assert torch.equal(chosen_rows(one, rows), one[rows])
+    assert torch.equal(chosen_rows(two, rows), two[rows])
