@@ -6,7 +6,15 @@ from dataclasses import dataclass, field
 
 import torch
 
-from lightning_explain.attribution.memory import Footprint, RowSize, TooLargeError, Tripwire, available, uncounted
+from lightning_explain.attribution.memory import (
+    Allocations,
+    Footprint,
+    RowSize,
+    TooLargeError,
+    Tripwire,
+    available,
+    uncounted,
+)
 
 Body = Callable[[slice], None]
 
@@ -57,7 +65,7 @@ class RowBudget:
     quarter of what is available. A whole chunk is weighed, and stopped if it takes more, where the sizes of the model
     and of its inputs say that no single operator can; else two rows go alone. Weighing costs a small pass a fifth of
     its time: where a generous guess says that the first chunk must fit, only the second is weighed, and none where even
-    the largest must.
+    the largest must. A GPU's allocator counts anyway: there the first chunk is what the guess says, and weighed.
 
     Then, on a GPU, chunks are as large as that allows, 1024 rows at most: what costs there is to launch a pass. On a
     CPU they begin with 32 rows, fewer where these make much, 256 where they make next to nothing. They are doubled at
@@ -174,6 +182,9 @@ def _first(total: int, body: Body, size: RowSize | None) -> tuple[int, _Chunk]:
         share, most = SHARE_OF_MEMORY * memory, _most(size.device)
         if most * size.total <= SURELY_SMALL * share:
             return 0, _chunk(size.device, FIRST_CHUNK, most)
+        if size.device.type == "cuda":  # whose allocator counts for nothing, and says when there is no more
+            first = min(total, most, max(FIRST_ROWS, int(share / size.total)))
+            return _weighed(slice(0, first), body, meter=Allocations(size.device))
         rows = slice(0, min(total, FIRST_CHUNK))
         if rows.stop * size.total <= share:
             with Tripwire(share):
@@ -185,8 +196,10 @@ def _first(total: int, body: Body, size: RowSize | None) -> tuple[int, _Chunk]:
     return _weighed(slice(0, min(total, FIRST_ROWS)), body)
 
 
-def _weighed(rows: slice, body: Body, limit: float | None = None) -> tuple[int, _Chunk]:
-    with Footprint(limit) as footprint:
+def _weighed(
+    rows: slice, body: Body, limit: float | None = None, meter: Allocations | None = None
+) -> tuple[int, _Chunk]:
+    with meter or Footprint(limit) as footprint:
         fits = _fits(body, rows)
     done = rows.stop - rows.start
     if fits:
@@ -196,7 +209,7 @@ def _weighed(rows: slice, body: Body, limit: float | None = None) -> tuple[int, 
     return _weighed(slice(rows.start, rows.start + min(done, FIRST_ROWS)), body)
 
 
-def _next_chunk(footprint: Footprint, rows: int) -> _Chunk:
+def _next_chunk(footprint: Footprint | Allocations, rows: int) -> _Chunk:
     memory, on_cpu = available(footprint.device), footprint.device.type == "cpu"
     each = max(footprint.bytes / rows, 1)
     fitting = _most(footprint.device) if memory is None else int(SHARE_OF_MEMORY * memory / each)

@@ -515,3 +515,47 @@ def test_a_small_model_is_run_once_for_a_gradient() -> None:
     model.register_forward_pre_hook(lambda _model, args: rows.append(len(args[0])))
     explain(model, torch.randn(7, 2, 6, 6), "saliency", target=1)
     assert rows == [7]
+
+
+@pytest.mark.parametrize(
+    ("each", "sizes"),
+    [
+        (2**20, [128, 512, 512, 248]),  # as many as the guess says; then as many as a quarter of the memory holds
+        (2**10, [128, 1024, 248]),
+        (0, [128, 1024, 248]),
+    ],
+)
+def test_on_a_gpu_the_first_chunk_is_as_the_guess_says(
+    each: int, sizes: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+    taken = [0]
+
+    def body(rows: slice) -> None:
+        seen.append(rows.stop - rows.start)
+        taken[0] += each * seen[-1]
+
+    counted = {"allocated_bytes": {"all": {"allocated": 0}}}
+
+    def counters(device: torch.device) -> dict[str, dict[str, dict[str, int]]]:
+        counted["allocated_bytes"]["all"]["allocated"] = taken[0]
+        return counted
+
+    monkeypatch.setattr(torch.cuda, "memory_stats_as_nested_dict", counters)
+    monkeypatch.setattr(budget, "available", lambda device: 2**31)
+    RowBudget().run(1400, "forward", body, lambda: RowSize(1, 2**22, torch.device("cuda")))
+    assert seen == sizes
+
+
+def test_on_a_gpu_a_first_chunk_that_does_not_fit_is_halved(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+
+    def body(rows: slice) -> None:
+        seen.append(rows.stop - rows.start)
+        if seen[-1] > 40:
+            raise torch.OutOfMemoryError
+
+    monkeypatch.setattr(torch.cuda, "memory_stats_as_nested_dict", lambda device: {})
+    monkeypatch.setattr(budget, "available", lambda device: 2**31)
+    RowBudget().run(100, "forward", body, lambda: RowSize(1, 2**22, torch.device("cuda")))
+    assert seen == [100, 50, 25, 25, 25, 25]

@@ -6,7 +6,15 @@ import torch
 from torch import nn
 
 from lightning_explain.attribution import memory
-from lightning_explain.attribution.memory import Footprint, RowSize, TooLargeError, Tripwire, available
+from lightning_explain.attribution.memory import (
+    Allocations,
+    Footprint,
+    RowSize,
+    TooLargeError,
+    Tripwire,
+    available,
+    uncounted,
+)
 
 
 def test_footprint_adds_up_what_operators_make_and_no_views():
@@ -88,3 +96,34 @@ def test_weighing_does_not_load_the_compiler() -> None:
         "assert 'torch._dynamo' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def counters(values):
+    """What the allocator of a GPU counts, each time that it is asked."""
+    given = iter(values)
+    return lambda device: {"allocated_bytes": {"all": {"allocated": next(given)}}}
+
+
+def test_what_a_gpu_allocates_in_a_block_is_counted_without_other_works(monkeypatch):
+    # At the beginning; where other work begins, twice; where it ends; at the end, twice.
+    monkeypatch.setattr(torch.cuda, "memory_stats_as_nested_dict", counters([100, 140, 140, 1000, 1002, 1002]))
+    with Allocations(torch.device("cuda")) as taken, uncounted():
+        assert taken.paused
+    assert taken.bytes == 40 + 2
+
+
+def test_a_gpu_that_counts_nothing_says_so(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "memory_stats_as_nested_dict", lambda device: {})
+    with Allocations(torch.device("cuda")) as taken:
+        pass
+    assert taken.bytes == 0
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine")
+def test_what_is_freed_counts_too_on_a_gpu():
+    device = torch.device("cuda")
+    with Allocations(device) as taken:
+        for _ in range(3):
+            torch.zeros(1024, device=device)
+    assert taken.bytes == 3 * 4096
