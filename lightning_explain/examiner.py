@@ -12,7 +12,7 @@ from torch import Tensor
 
 from lightning_explain.attribution.attribution import Attribution
 from lightning_explain.attribution.engine import Explainer
-from lightning_explain.attribution.features import FeatureSpace
+from lightning_explain.attribution.feature_space import FeatureSpace
 from lightning_explain.attribution.place import Layer
 from lightning_explain.attribution.problem import Problem
 from lightning_explain.attribution.target import probability_readout

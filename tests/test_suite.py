@@ -12,7 +12,7 @@ from torch import nn
 from lightning_explain import METRICS, GradCAM, Input, IntegratedGradients, Layer, Neuron, ProbeSet, Saliency
 from lightning_explain.attribution.budget import RowBudget
 from lightning_explain.attribution.engine import explain
-from lightning_explain.attribution.features import FeatureSpace
+from lightning_explain.attribution.feature_space import FeatureSpace
 from lightning_explain.defaults import default_metrics
 from lightning_explain.metrics import (
     ROAD,

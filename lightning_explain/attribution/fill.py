@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, TypeAlias
 import torch
 from torch import Tensor
 
-from lightning_explain.attribution.features import channel_axis, chosen_rows
+from lightning_explain.attribution.feature_space import channel_axis
+from lightning_explain.attribution.features import chosen_rows
 from lightning_explain.attribution.imputation import impute
 from lightning_explain.baseline import BASELINES
 from lightning_explain.inputs import Point, column, is_continuous, pick

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from lightning_explain.attribution.digest import digest
-from lightning_explain.attribution.features import FeatureSpace, channel_axis
+from lightning_explain.attribution.feature_space import FeatureSpace, channel_axis
 from lightning_explain.attribution.settings import require_callable, require_integer, require_number
 from lightning_explain.inputs import Point
 

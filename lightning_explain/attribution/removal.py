@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from lightning_explain.attribution.digest import digest
-from lightning_explain.attribution.features import FeatureSpace, chosen_rows
+from lightning_explain.attribution.feature_space import FeatureSpace
+from lightning_explain.attribution.features import chosen_rows
 from lightning_explain.attribution.fill import fill as find_fill
 from lightning_explain.attribution.problem import Problem
 from lightning_explain.attribution.regions import Regions

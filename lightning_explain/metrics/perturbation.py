@@ -8,7 +8,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from lightning_explain.attribution.features import FeatureSpace
+from lightning_explain.attribution.feature_space import FeatureSpace
 from lightning_explain.attribution.fill import fill as find_fill
 from lightning_explain.attribution.problem import Problem
 from lightning_explain.attribution.regions import EveryFeature, Grid, Partition, Regions, require_partition

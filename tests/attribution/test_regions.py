@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from lightning_explain.attribution import regions as module
-from lightning_explain.attribution.features import FeatureSpace
+from lightning_explain.attribution.feature_space import FeatureSpace
 from lightning_explain.attribution.regions import EveryFeature, Grid, Patches, Regions, Segments
 
 PICTURE, SERIES, TABLE = (2, 6, 7), (3, 9), (5,)

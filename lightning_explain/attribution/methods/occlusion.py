@@ -8,7 +8,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-from lightning_explain.attribution.features import channel_axis
+from lightning_explain.attribution.feature_space import channel_axis
 from lightning_explain.attribution.methods.method import METHODS, Method
 from lightning_explain.attribution.problem import Problem
 from lightning_explain.inputs import Point, column

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from lightning_explain.attribution.coalitions import blocks, per_feature, scores
-from lightning_explain.attribution.features import channel_axis
+from lightning_explain.attribution.feature_space import channel_axis
 from lightning_explain.attribution.methods.method import METHODS, Method
 from lightning_explain.attribution.problem import Problem
 from lightning_explain.inputs import Point

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lightning_explain.attribution.features import channel_axis
+from lightning_explain.attribution.feature_space import channel_axis
 from lightning_explain.attribution.place import Layer, Neuron, Place
 from lightning_explain.attribution.problem import Problem
 from lightning_explain.attribution.removal import feature_space

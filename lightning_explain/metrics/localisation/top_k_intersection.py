@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from lightning_explain.attribution.features import FeatureSpace
+from lightning_explain.attribution.feature_space import FeatureSpace
 from lightning_explain.attribution.settings import require_number
 from lightning_explain.inputs import is_continuous, leaves
 from lightning_explain.metrics.localisation.region import ShareMetric, defined

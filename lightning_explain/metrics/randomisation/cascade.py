@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from lightning_explain.attribution.features import FeatureSpace
+from lightning_explain.attribution.feature_space import FeatureSpace
 from lightning_explain.attribution.methods import Method
 from lightning_explain.inputs import Point
 from lightning_explain.metrics.evaluation import Evaluation

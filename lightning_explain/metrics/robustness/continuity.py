@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from lightning_explain.attribution.features import channel_axis
+from lightning_explain.attribution.feature_space import channel_axis
 from lightning_explain.attribution.place import Layer
 from lightning_explain.attribution.problem import Problem
 from lightning_explain.attribution.settings import numbers, require_integer
