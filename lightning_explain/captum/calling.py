@@ -156,8 +156,7 @@ class PerBatch:
         if not self.read:
             given(self.function, batch, self.arguments)
             return batch[0].flatten()[:1]
-        found = called(self.function, batch, self.arguments)
-        found = found if found.ndim == 0 else selected(found, self.target)
+        found = explained(given(self.function, batch, self.arguments), batch, self.target)
         if self.total:
             require_one_each(found)
         if not self.shapes:
@@ -190,6 +189,26 @@ def called(function: Function, inputs: Point, arguments: tuple[Any, ...] | list[
     return as_tensor(given(function, inputs, arguments), inputs)
 
 
+def explained(found: Any, inputs: Point, target: Target) -> Tensor:  # noqa: ANN401
+    """Read what is explained from what a forward function returned.
+
+    Args:
+        found: What it returned.
+        inputs: What it was given.
+        target: Which output is explained; of one number for the batch nothing is left to choose.
+
+    Returns:
+        What the target selects, (n, ...); or the one number.
+
+    Raises:
+        ArgumentTypeError: If there is no tensor in it.
+        ArgumentError: If the target does not fit.
+        SelectionError: If there is no such output.
+    """
+    output = as_tensor(found, inputs)
+    return output if output.ndim == 0 else selected(output, target)
+
+
 def given(function: Function, inputs: Point, arguments: tuple[Any, ...] | list[Any]) -> Any:  # noqa: ANN401
     """Call a forward function, whatever comes out.
 
@@ -219,8 +238,10 @@ def as_tensor(found: Any, inputs: Point) -> Tensor:  # noqa: ANN401
         raise ArgumentTypeError("The forward function gives a Future: call attribute_future, where there is one.")
     try:
         output = prediction(found)
-    except TypeError as error:
-        raise ArgumentTypeError(str(error)) from None
+    except TypeError:
+        raise ArgumentTypeError(
+            f"The forward function must give a tensor, got {type(found).__name__}: explain a function that picks one."
+        ) from None
     return output.to(next((leaf.device for leaf in inputs if isinstance(leaf, Tensor)), output.device))
 
 

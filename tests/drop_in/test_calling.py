@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from lightning_explain.captum.calling import OnePerBatch, PerBatch, PerSample, called
+from lightning_explain.captum.calling import OnePerBatch, PerBatch, PerSample, called, explained
 from lightning_explain.captum.errors import ArgumentError, ArgumentTypeError
 from lightning_explain.captum.host import Host, owner_of
 
@@ -49,8 +49,16 @@ def test_numbers_become_tensors_of_their_precision() -> None:
     assert called(lambda _: 3, (X,), ()).dtype == torch.int64
     assert called(lambda _: 0.1, (X,), ()).dtype == torch.float64
     assert called(lambda: X, (X,), ()) is X
-    with pytest.raises(TypeError, match="got str"):
+    with pytest.raises(TypeError, match="The forward function must give a tensor, got str"):
         called(lambda _: "three", (X,), ())
+
+
+def test_the_target_chooses_from_what_came() -> None:
+    assert torch.equal(explained(X, (X,), 1), X[:, 1])
+    assert torch.equal(explained((X, "more"), (X,), [0, 1, 0]), torch.tensor([0.0, 3.0, 4.0]))
+    assert explained(5, (X,), 1) == 5  # one number for the batch: there is nothing to choose from
+    with pytest.raises(IndexError, match=r"The target 2 does not fit outputs of shape \(n, 2\)"):
+        explained(X, (X,), 2)
 
 
 def test_what_a_function_belongs_to_is_found() -> None:

@@ -18,10 +18,10 @@ from lightning_explain.captum.arguments import Baselines, Tensors, as_arguments,
 from lightning_explain.captum.ask import Ask
 from lightning_explain.captum.asking import answer, answers
 from lightning_explain.captum.attr.documentation import documented
-from lightning_explain.captum.calling import called
 from lightning_explain.captum.errors import ArgumentError
 from lightning_explain.captum.host import Host
-from lightning_explain.captum.selecting import Target, selected
+from lightning_explain.captum.lending import Call
+from lightning_explain.captum.selecting import Target
 
 
 def answered(asks: Callable[..., Ask | list[Ask]]) -> Callable[..., Any]:
@@ -148,16 +148,13 @@ class GradientAttribution(Attribution):
             ArgumentError: If baselines and inputs do not fit.
         """
         given, inputs = as_inputs(attributions), as_inputs(end_point)
-        arguments = as_arguments(additional_forward_args)
+        call = Call(self.forward_func, as_arguments(additional_forward_args), target)
         if {len(leaf) for leaf in given} != {len(inputs[0])}:
             raise ArgumentError(
                 f"Expected attributions of {len(inputs[0])} samples, got {[len(leaf) for leaf in given]}."
             )
         with borrowed(Host(self.forward_func)), torch.no_grad():
-            start, end = (
-                selected(called(self.forward_func, tuple(leaf.clone() for leaf in point), arguments), target)
-                for point in (as_baselines(start_point, inputs), inputs)
-            )
+            start, end = map(call.selection, (as_baselines(start_point, inputs), inputs))
         return convergence_delta(given, _total(end), _total(start)).to(given[0])
 
 

@@ -153,7 +153,7 @@ def _repetitions(
     for start in range(0, settings.copies, size):
         numbers = torch.arange(start, min(start + size, settings.copies), device=device)
         rows, copies = torch.arange(n, device=device).repeat_interleave(len(numbers)), numbers.repeat(n)
-        yield rows, copies, Repetition(n, rows, None if drawn is None else drawn[copies])
+        yield rows, copies, Repetition(len(numbers), n, drawn=None if drawn is None else drawn[copies])
 
 
 def _leaf(tensor: Tensor) -> Tensor:

@@ -6,7 +6,6 @@ from hypothesis import strategies as st
 from lightning_explain.captum.errors import ArgumentError, ArgumentTypeError
 from lightning_explain.captum.metrics.copies import (
     as_pair,
-    beside,
     copies_at_a_time,
     for_each_row,
     given_baselines,
@@ -40,13 +39,6 @@ def test_baselines_stay_as_they_were_given():
         given_baselines((X, "zeros"), 2)
     with pytest.raises(ArgumentError, match="Expected a baseline for each of 1 inputs, got 2"):
         given_baselines((0, 1), 1)
-
-
-def test_only_what_has_a_row_each_is_repeated():
-    got = beside((X, X[:1], 3, torch.tensor(1.0)), (X, Y, X, X), 2)
-    assert torch.equal(got[0], X.repeat_interleave(2, dim=0))
-    assert got[1].shape == (1, 2)
-    assert got[2:] == (3, torch.tensor(1.0))
 
 
 def test_one_row_stands_for_all_and_no_other_shape():
