@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from inspect import signature
 from typing import Any
@@ -113,10 +113,21 @@ class PerSample:
         near = expected.abs().max() * torch.finfo(expected.dtype).eps ** 0.5
         return twice.shape == expected.shape and torch.allclose(twice, expected, 0, float(near), equal_nan=True)
 
-    def _given(self, inputs: Point) -> Any:  # noqa: ANN401
+    def calls(self, inputs: Point) -> Iterator[tuple[Point, tuple[Any, ...]]]:
+        """What the function is given for some samples.
+
+        Yields:
+            The inputs (m, ...), and the arguments that follow them.
+        """
         held = iter(inputs[self.count :])
-        arguments = [next(held) if self._has_rows(argument) else argument for argument in self.arguments]
-        return given(self.function, inputs[: self.count], arguments)
+        yield (
+            inputs[: self.count],
+            tuple(next(held) if self._has_rows(argument) else argument for argument in self.arguments),
+        )
+
+    def _given(self, inputs: Point) -> Any:  # noqa: ANN401
+        ((point, arguments),) = self.calls(inputs)
+        return given(self.function, point, arguments)
 
     def _has_rows(self, argument: object) -> bool:
         return isinstance(argument, Tensor) and argument.ndim > 0 and len(argument) == self.samples
@@ -150,13 +161,22 @@ class PerBatch:
         Raises:
             ArgumentError: If there is more than one number for each row of it, and one is explained.
         """
-        return torch.stack([self._one(tuple(leaf[row] for leaf in inputs)) for row in range(len(inputs[0]))])
+        return torch.stack([self._one(*call) for call in self.calls(inputs)])
 
-    def _one(self, batch: Point) -> Tensor:
+    def calls(self, inputs: Point) -> Iterator[tuple[Point, tuple[Any, ...]]]:
+        """What the function is given for some batches.
+
+        Yields:
+            The inputs (n, ...) of each batch, and the arguments that follow them.
+        """
+        for row in range(len(inputs[0])):
+            yield tuple(leaf[row] for leaf in inputs), self.arguments
+
+    def _one(self, batch: Point, arguments: tuple[Any, ...]) -> Tensor:
+        found = given(self.function, batch, arguments)
         if not self.read:
-            given(self.function, batch, self.arguments)
             return batch[0].flatten()[:1]
-        found = explained(given(self.function, batch, self.arguments), batch, self.target)
+        found = explained(found, batch, self.target)
         if self.total:
             require_one_each(found)
         if not self.shapes:

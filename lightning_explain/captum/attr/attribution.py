@@ -19,6 +19,7 @@ from lightning_explain.captum.ask import Ask
 from lightning_explain.captum.asking import answer, answers
 from lightning_explain.captum.attr.documentation import documented
 from lightning_explain.captum.errors import ArgumentError
+from lightning_explain.captum.gradient import compute_gradients, taken_by
 from lightning_explain.captum.host import Host
 from lightning_explain.captum.lending import Call
 from lightning_explain.captum.selecting import Target
@@ -36,13 +37,17 @@ def answered(asks: Callable[..., Ask | list[Ask]]) -> Callable[..., Any]:
     """
 
     @wraps(asks)
+    def posed(self: Attribution, *args: Any, **kwargs: Any) -> Ask | list[Ask]:
+        return self.settled(asks(self, *args, **kwargs))
+
+    @wraps(asks)
     def attribute(self: Attribution, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
-        asked = asks(self, *args, **kwargs)
+        asked = posed(self, *args, **kwargs)
         return answers(self.forward_func, asked) if isinstance(asked, list) else answer(self.forward_func, asked)
 
     attribute.__signature__ = signature(asks)  # type: ignore[attr-defined]  # for tools that look no deeper
     outer = published(attribute)
-    outer.asks = asks  # type: ignore[attr-defined]
+    outer.asks = posed  # type: ignore[attr-defined]
     outer.__annotations__["return"] = Any
     return outer
 
@@ -95,6 +100,14 @@ class Attribution:
         """
         return self.attribute.asks(self, *args, **kwargs)  # type: ignore[attr-defined, no-any-return]
 
+    def settled(self, asked: Ask | list[Ask]) -> Ask | list[Ask]:
+        """What a call asks, with what was set on this object beside the call.
+
+        Returns:
+            The question, or several.
+        """
+        return asked
+
     def attribute_future(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
         """Explain a forward function that returns futures.
 
@@ -122,7 +135,18 @@ class Attribution:
 
 
 class GradientAttribution(Attribution):
-    """The base of methods that ask for gradients."""
+    """The base of methods that ask for gradients.
+
+    Attributes:
+        gradient_func: How gradients with respect to the inputs are taken, ``(forward function, inputs, target,
+            additional arguments) -> a gradient for each input``; it can be replaced for methods that have no rules of
+            their own, and plays no part at layers and neurons.
+    """
+
+    gradient_func: Callable[..., Any] = staticmethod(compute_gradients)
+
+    def settled(self, asked: Ask | list[Ask]) -> Ask | list[Ask]:
+        return asked if isinstance(asked, list) else taken_by(self.gradient_func, asked)
 
     def compute_convergence_delta(
         self,
