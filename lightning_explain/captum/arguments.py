@@ -33,6 +33,33 @@ def as_inputs(inputs: Tensors) -> Point:
     return given
 
 
+def has_samples(point: Point) -> bool:
+    """Whether there is at least one row.
+
+    Args:
+        point: Tensors (n, ...).
+
+    Returns:
+        False if none of them has one.
+    """
+    return any(leaf.ndim == 0 or len(leaf) > 0 for leaf in point)
+
+
+def require_samples(point: Point, what: str = "inputs") -> None:
+    """Refuse an empty batch.
+
+    Args:
+        point: Tensors (n, ...).
+        what: What they are.
+
+    Raises:
+        ArgumentError: If there are no samples.
+    """
+    if not has_samples(point):
+        shapes = ", ".join(str(tuple(leaf.shape)) for leaf in point)
+        raise ArgumentError(f"Expected at least one sample, got {what} of shape {shapes}.")
+
+
 def as_arguments(additional_forward_args: object) -> tuple[Any, ...]:
     """The arguments that follow the inputs.
 

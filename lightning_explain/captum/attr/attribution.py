@@ -14,7 +14,14 @@ from torch import Tensor, nn
 
 from lightning_explain.attribution.convergence import convergence_delta
 from lightning_explain.attribution.guard import borrowed
-from lightning_explain.captum.arguments import Baselines, Tensors, as_arguments, as_baselines, as_inputs
+from lightning_explain.captum.arguments import (
+    Baselines,
+    Tensors,
+    as_arguments,
+    as_baselines,
+    as_inputs,
+    require_samples,
+)
 from lightning_explain.captum.ask import Ask
 from lightning_explain.captum.asking import answer, answers
 from lightning_explain.captum.attr.documentation import documented
@@ -172,6 +179,7 @@ class GradientAttribution(Attribution):
             ArgumentError: If baselines and inputs do not fit.
         """
         given, inputs = as_inputs(attributions), as_inputs(end_point)
+        require_samples(inputs, "end_point")
         call = Call(self.forward_func, as_arguments(additional_forward_args), target)
         if {len(leaf) for leaf in given} != {len(inputs[0])}:
             raise ArgumentError(

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
 from lightning_explain.attribution.guard import borrowed
-from lightning_explain.captum.arguments import Tensors, as_arguments, as_inputs
+from lightning_explain.captum.arguments import Tensors, as_arguments, as_inputs, require_samples
 from lightning_explain.captum.attr.attribution import PerturbationAttribution, published
 from lightning_explain.captum.attr.perturbations import rows_for
 from lightning_explain.captum.attr.surrogate import InterpretableModel, samples_of
@@ -102,6 +102,7 @@ class LimeBase(PerturbationAttribution):
             ArgumentError: If there is not one number for each perturbation.
         """
         rows_for(perturbations_per_eval, inputs)
+        require_samples(as_inputs(inputs))
         parts, done = [], 0
         pairs = self._pairs(inputs, kwargs)
         with (

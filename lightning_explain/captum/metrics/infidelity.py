@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lightning_explain.captum.arguments import Baselines, Tensors, as_arguments, as_inputs
+from lightning_explain.captum.arguments import Baselines, Tensors, as_arguments, as_inputs, require_samples
 from lightning_explain.captum.errors import ArgumentError
 from lightning_explain.captum.lending import Call, as_point, kept, unpacked
 from lightning_explain.captum.metrics.copies import (
@@ -96,6 +96,7 @@ def infidelity(  # noqa: PLR0913  (Captum's)
         ArgumentError: If shapes do not fit.
     """
     point, maps = as_inputs(inputs), as_point(attributions, "attributions")
+    require_samples(point)
     require_alike(point, maps)
     call = Call(forward_func, as_arguments(additional_forward_args), target)
     held = None if baselines is None else given_baselines(baselines, len(point))

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lightning_explain.captum.arguments import Tensors, as_inputs
+from lightning_explain.captum.arguments import Tensors, as_inputs, require_samples
 from lightning_explain.captum.errors import ArgumentError
 from lightning_explain.captum.lending import as_point, unpacked
 from lightning_explain.captum.metrics.copies import copies_at_a_time
@@ -78,6 +78,7 @@ def sensitivity_max(
     if isinstance(order, str):
         raise ArgumentError(f"norm_ord must be 'fro' or a number, got {norm_ord!r}: an explanation is a vector here.")
     point, perturbed = as_inputs(inputs), _perturber(perturb_func, perturb_radius)
+    require_samples(point)
     with torch.no_grad():
         before = as_point(explanation_func(point, **kwargs), "explanations")
         parts = []
