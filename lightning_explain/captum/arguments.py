@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from lightning_explain.captum.errors import ArgumentError, ArgumentTypeError
-from lightning_explain.inputs import Point
+from lightning_explain.inputs import Point, is_continuous
 
 Tensors: TypeAlias = Tensor | tuple[Tensor, ...]
 Baselines: TypeAlias = Tensor | int | float | tuple[Tensor | int | float, ...] | None
@@ -102,6 +102,33 @@ def promoted(point: Point, other: Point) -> Point:
         leaf if leaf.is_floating_point() else leaf.to(torch.promote_types(leaf.dtype, held.dtype))
         for leaf, held in zip(point, other, strict=True)
     )
+
+
+def as_numbers(point: Point) -> Point:
+    """Tensors whose integers are floating point numbers.
+
+    Returns:
+        Tensors like ``point``.
+    """
+    return tuple(leaf if is_continuous(leaf) else leaf.to(torch.get_default_dtype()) for leaf in point)
+
+
+def require_numbers(point: Point) -> None:
+    """Refuse integers, for methods of gradients.
+
+    Args:
+        point: The inputs.
+
+    Raises:
+        ArgumentTypeError: If there are some.
+    """
+    for number, leaf in enumerate(point):
+        if not is_continuous(leaf):
+            raise ArgumentTypeError(
+                f"Input {number} holds {leaf.dtype} values, for which there is no gradient. If they are numbers, give"
+                " them as such, inputs.float(); of ids, explain the layer that turns them into numbers,"
+                " LayerIntegratedGradients(model, <embedding>), or use FeatureAblation."
+            )
 
 
 def as_masks(feature_mask: Tensors | None, inputs: Point) -> Point | None:

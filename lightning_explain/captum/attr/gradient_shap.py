@@ -61,5 +61,6 @@ class GradientShap(GradientAttribution):
             inputs,
             target=target,
             additional_forward_args=additional_forward_args,
+            between=True,
             delta=return_convergence_delta,
         )

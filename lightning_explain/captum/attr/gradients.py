@@ -87,6 +87,7 @@ class IntegratedGradients(GradientAttribution):
             target,
             additional_forward_args,
             max_rows=internal_batch_size,
+            between=True,
             delta=return_convergence_delta,
         )
 

@@ -104,6 +104,7 @@ class Conductance(GradientAttribution):
             target,
             additional_forward_args,
             max_rows=internal_batch_size,
+            between=True,
             delta=return_convergence_delta,
         )
 
@@ -129,4 +130,5 @@ class Influence(GradientAttribution):
             target,
             additional_forward_args,
             max_rows=internal_batch_size,
+            between=True,
         )
