@@ -14,7 +14,7 @@ from lightning_explain.attribution.problem import Problem
 from lightning_explain.attribution.target import resolve_target, select
 from lightning_explain.attribution.unresolved import Unresolved
 from lightning_explain.inputs import Point, leaves, pick
-from lightning_explain.probe import Target
+from lightning_explain.targets import Target
 
 
 def with_target(problem: Problem, target: Target, label: Tensor | None) -> Problem:
