@@ -190,6 +190,24 @@ class GradientAttribution(Attribution):
         return convergence_delta(given, _total(end), _total(start)).to(given[0])
 
 
+class FactorAttribution(GradientAttribution):
+    """The base of methods of gradients that multiply sensitivities by how far the input is from its baseline.
+
+    Args:
+        forward_func: A model, or any function of the inputs and the additional arguments.
+        multiply_by_inputs: False leaves that factor out.
+    """
+
+    def __init__(self, forward_func: Callable[..., Any], multiply_by_inputs: bool = True) -> None:
+        super().__init__(forward_func)
+        self._multiply_by_inputs = multiply_by_inputs
+
+    @property
+    def multiplies_by_inputs(self) -> bool:
+        """Whether attributions are shares of the output."""
+        return self._multiply_by_inputs
+
+
 class PerturbationAttribution(Attribution):
     """The base of methods that perturb."""
 
