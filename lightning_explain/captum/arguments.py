@@ -131,6 +131,22 @@ def require_numbers(point: Point) -> None:
             )
 
 
+def require_alike(point: Point, like: Point, what: str) -> None:
+    """Refuse tensors that are not as many as others, and of their shapes.
+
+    Args:
+        point: Tensors.
+        like: The others.
+        what: What the tensors are, and whose shapes they should have, as the message begins.
+
+    Raises:
+        ArgumentError: If two shapes differ.
+    """
+    shapes = [[tuple(leaf.shape) for leaf in tensors] for tensors in (like, point)]
+    if shapes[0] != shapes[1]:
+        raise ArgumentError(f"{what}, {shapes[0]}, got {shapes[1]}.")
+
+
 def as_masks(feature_mask: Tensors | None, inputs: Point) -> Point | None:
     """A feature mask for each input, with as many dimensions.
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lightning_explain.attribution import methods
 from lightning_explain.attribution.place import Input, differentiable, replaced
-from lightning_explain.captum.arguments import Tensors, as_inputs
+from lightning_explain.captum.arguments import Tensors, as_inputs, require_alike
 from lightning_explain.captum.ask import ELEMENTS, Ask
 from lightning_explain.captum.asking import answer
 from lightning_explain.captum.calling import PerBatch, PerSample
@@ -110,9 +110,7 @@ class ByFunction(Input):
         for point, arguments in call.calls(leaves(replaced(problem, z, rows))):
             variables = tuple(differentiable(leaf.detach()) for leaf in point)
             given = as_point(self.function(call.function, variables, target, arguments or None), "Gradients")
-            shapes = [[tuple(leaf.shape) for leaf in leaves] for leaves in (given, variables)]
-            if shapes[0] != shapes[1]:
-                raise ArgumentError(f"gradient_func must give gradients of shapes {shapes[1]}, got {shapes[0]}.")
+            require_alike(given, variables, "gradient_func must give gradients of the shapes of the inputs")
             parts.append(tuple(gradient.detach() for gradient in given))
         return tuple(torch.stack(part).view_as(leaf) for part, leaf in zip(zip(*parts, strict=True), z, strict=True))
 

@@ -91,17 +91,6 @@ def as_pair(given: object) -> tuple[Point, Point]:
     return as_point(given[0], "perturbations"), as_point(given[1], "perturbed inputs")
 
 
-def require_alike(point: Point, attributions: Point) -> None:
-    """Refuse attributions that are not of the inputs' shapes.
-
-    Raises:
-        ArgumentError: If there are not as many, or two shapes differ.
-    """
-    shapes = [[tuple(leaf.shape) for leaf in tensors] for tensors in (point, attributions)]
-    if shapes[0] != shapes[1]:
-        raise ArgumentError(f"Inputs and attributions must have the same shapes, got {shapes[0]} and {shapes[1]}.")
-
-
 def for_each_row(given: Point, point: Point, what: str) -> Point:
     """Refuse tensors that are not as many as the inputs, or not of their shape; one row may stand for all.
 

@@ -9,7 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lightning_explain.captum.arguments import Baselines, Tensors, as_arguments, as_inputs, require_samples
+from lightning_explain.captum.arguments import (
+    Baselines,
+    Tensors,
+    as_arguments,
+    as_inputs,
+    require_alike,
+    require_samples,
+)
 from lightning_explain.captum.errors import ArgumentError
 from lightning_explain.captum.lending import Call, as_point, kept, unpacked
 from lightning_explain.captum.metrics.copies import (
@@ -17,7 +24,6 @@ from lightning_explain.captum.metrics.copies import (
     copies_at_a_time,
     for_each_row,
     given_baselines,
-    require_alike,
 )
 from lightning_explain.captum.repeating import Repetition
 from lightning_explain.captum.selecting import Target
@@ -97,7 +103,7 @@ def infidelity(  # noqa: PLR0913  (Captum's)
     """
     point, maps = as_inputs(inputs), as_point(attributions, "attributions")
     require_samples(point)
-    require_alike(point, maps)
+    require_alike(maps, point, "Attributions must have the shapes of the inputs")
     call = Call(forward_func, as_arguments(additional_forward_args), target)
     held = None if baselines is None else given_baselines(baselines, len(point))
     with kept(forward_func), torch.no_grad():
