@@ -24,6 +24,10 @@ LARGEST_STEP = 2**30
 """What a single operator may make, in bytes, of a chunk of which nothing is known."""
 SURELY_SMALL = 1 / 16
 """The part of its share of memory below which even a generous guess needs no looking."""
+NEGLIGIBLE = 2**27
+"""Bytes, by the same guess, of which there is no need to ask whether a device has them."""
+QUICK = 1e-3
+"""Seconds; a chunk that takes less is too small, and nothing else is to be learnt from it."""
 TRIALS = 3
 STILL_FAST = 0.9
 AS_FAST = 0.95
@@ -56,10 +60,11 @@ class RowBudget:
     the largest must.
 
     Then, on a GPU, chunks are as large as that allows, 1024 rows at most: what costs there is to launch a pass. On a
-    CPU they begin with 32 rows, fewer where these make much, and are doubled for as long as that is not slower by the
-    row; of the sizes tried the smallest that is about as fast as any is kept. Large chunks are often slower there than
-    medium ones, where the activations leave the cache. When memory runs out all the same, the chunk is
-    halved and tried again. What was learnt is kept, for each kind of work, as long as the budget lives.
+    CPU they begin with 32 rows, fewer where these make much, 256 where they make next to nothing. They are doubled at
+    once where they take no time, and then for as long as that is not slower by the row; of the sizes tried the smallest
+    that is about as fast as any is kept. Large chunks are often slower there than medium ones, where the activations
+    leave the cache. When memory runs out all the same, the chunk is halved and tried again. What was learnt is kept,
+    for each kind of work, as long as the budget lives.
 
     Args:
         max_rows: Rows in a chunk, at most; with it the chunks, and so the last bits of floating
@@ -162,6 +167,8 @@ class RowBudget:
 
 def _first(total: int, body: Body, size: RowSize | None) -> tuple[int, _Chunk]:
     # How many rows are done by then, and the chunk to go on with.
+    if size is not None and LARGEST_CHUNK * size.total <= NEGLIGIBLE:
+        return 0, _chunk(size.device, LARGEST_CHUNK_ON_CPU, LARGEST_CHUNK)
     memory = None if size is None else available(size.device)
     if size is not None and memory is not None:
         share, most = SHARE_OF_MEMORY * memory, _most(size.device)
@@ -218,6 +225,9 @@ def _now(chunk: _Chunk) -> float:
 
 def _learn(chunk: _Chunk, rows: int, seconds: float) -> None:
     if chunk.settled or rows < chunk.rows:
+        return
+    if seconds < QUICK and 2 * rows <= chunk.largest:
+        chunk.rows = 2 * rows  # what costs is the call
         return
     # The best of some trials: the first pays for allocations, and others' work on the machine only slows down.
     chunk.rates[rows] = max(chunk.rates.get(rows, 0.0), rows / max(seconds, 1e-9))

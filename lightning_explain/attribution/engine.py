@@ -172,8 +172,9 @@ def explain(  # noqa: PLR0913  (the whole question in one call)
             create_graph=create_graph,
         )
         chosen = explainer(method, problem, place)
-        problem = problem.at(chosen.place).masked(feature_mask)
+        problem = problem.at(chosen.place)
         if feature_mask is not None:
+            problem = problem.masked(feature_mask)
             problem.features  # noqa: B018  (a mask that does not fit is refused, also where it plays no part)
         wanted = target if chosen.needs_target else None
         if chosen.method.one_pass and not create_graph:

@@ -91,9 +91,9 @@ class _State:
                 if not torch.equal(parameter, value):
                     parameter.copy_(value)
         for _, parameter, requires_grad, grad, _ in self.parameters:
-            with torch.inference_mode(parameter.is_inference()):  # where alone those made in it can be set
-                parameter.requires_grad_(requires_grad)
-            parameter.grad = grad
+            _set_requires_grad(parameter, requires_grad)
+            if parameter.grad is not grad:
+                parameter.grad = grad
 
     def require_unwritten(self) -> None:
         restored = {id(parameter) for parameter, _ in self.written}
@@ -117,11 +117,23 @@ def _version(parameter: nn.Parameter) -> int:
 
 def _prepare(modules: list[nn.Module], parameters: Named, frozen: bool) -> None:
     for module in modules:
-        module.training = False  # not eval(): users override train(), and it recurses
+        if module.training:  # what is so already is not set again, here and below: a model has many modules
+            module.training = False  # not eval(): users override train(), and it recurses
         # Those are for the gradients of the user's loss. Forward hooks may belong to the model (weight norm).
         module._backward_hooks.clear()  # noqa: SLF001
         module._backward_pre_hooks.clear()  # noqa: SLF001
     for _, parameter in parameters:
         if frozen:
-            parameter.requires_grad_(False)
-        parameter.grad = None  # set aside, not cleared
+            _set_requires_grad(parameter, wanted=False)
+        if parameter.grad is not None:
+            parameter.grad = None  # set aside, not cleared
+
+
+def _set_requires_grad(parameter: nn.Parameter, wanted: bool) -> None:
+    if parameter.requires_grad == wanted:
+        return
+    if parameter.is_inference():  # those made in it can be set there alone
+        with torch.inference_mode():
+            parameter.requires_grad_(wanted)
+    else:
+        parameter.requires_grad_(wanted)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from lightning_explain.attribution.tree import has_numbers, map_tensors
+from lightning_explain.attribution.tree import map_tensors, tensors
 from lightning_explain.inputs import Inputs, Point, leaves, take
 from lightning_explain.registry import unknown
 
@@ -129,10 +129,19 @@ def intercepted(problem: Question, layer: Layer, change: Change) -> Iterator[Non
     Raises:
         ValueError: If the layer does not exist, or was not reached.
     """
-    meant = layer.call if layer.call >= 0 else _runs(problem, layer) + layer.call
+    meant = meant_run(problem, layer)
     with _watched(problem.model, layer, lambda run: change if run == meant else None) as runs:
         yield
     _require_reached(layer, runs[0])
+
+
+def meant_run(problem: Question, layer: Layer) -> int:
+    """Which of a layer's runs in a forward pass is meant.
+
+    Returns:
+        Its number, from 0; negative if there are too few.
+    """
+    return layer.call if layer.call >= 0 else _runs(problem, layer) + layer.call
 
 
 def as_it_came(problem: Question, layer: Layer, point: Point) -> Point:
@@ -161,7 +170,7 @@ def _watched(model: nn.Module, layer: Layer, change: Callable[[int], Change | No
         changed = change(runs[0] - 1)
         if changed is None:
             return None
-        dims, every = _batch_dims(module, layer.of), not has_numbers(tree)
+        dims, every = _batch_dims(module, layer.of), not tensors(tree)
         if layer.whole:
             return map_tensors(tree, lambda tensor: changed(tensor[None])[0], every=every)
         return map_tensors(tree, lambda tensor: _batch_first(tensor, next(dims), changed), every=every)

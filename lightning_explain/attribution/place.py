@@ -102,6 +102,11 @@ class Layer:
     def __post_init__(self) -> None:
         _check_side(self.of)
 
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The layers that a place in the middle of the model is made of: this one."""
+        return (self,)
+
     def variable(self, problem: Question, inputs: Inputs) -> Point:  # noqa: D102
         with torch.set_grad_enabled(problem.create_graph):
             return captured(problem, self, inputs)

@@ -132,6 +132,7 @@ class Problem(Question):
             Tensors like ``z``, at least in float32.
         """
         self.require_numbers()
+        score = score or self._scored(copies)  # before the variable is asked for: its pass gives both
         weights = torch.full((copies,), 1 / copies, dtype=torch.float64) if weights is None else weights
         totals = tuple(torch.zeros_like(leaf, dtype=accumulator(leaf)) for leaf in self.z)
 

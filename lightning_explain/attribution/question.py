@@ -16,7 +16,7 @@ from lightning_explain.attribution.features import Features
 from lightning_explain.attribution.memory import RowSize
 from lightning_explain.attribution.model import Forward, Recorded, call, output
 from lightning_explain.attribution.place import Input, Neuron, Place
-from lightning_explain.attribution.tail import Replaced
+from lightning_explain.attribution.tail import is_replaced
 from lightning_explain.attribution.target import Readout
 from lightning_explain.attribution.unresolved import Unresolved
 from lightning_explain.feature_mask import select as select_mask
@@ -48,8 +48,8 @@ class Question:
             point values, or all if none has such values. What is chosen is never refused for being its own baseline.
         zero_where_unused: Whether the gradient is zero where the score does not depend on the variable; otherwise that
             is refused, for it is a mistake more often than not.
-        tails: At which places the part of the model that lies behind them can be run alone, once it was tried: for
-            these samples and no others.
+        tails: Where only the part of the model that lies behind a place is run, once it was tried: for these samples
+            and no others.
         counted: What was counted in forward passes: how often a layer runs, how many tensors each of several has.
         unresolved: The target, where it is resolved on the way; None: ``target`` says what it is.
     """
@@ -66,7 +66,7 @@ class Question:
     create_graph: bool = False
     about: tuple[int, ...] | None = None
     zero_where_unused: bool = False
-    tails: dict[Place, bool] = field(default_factory=dict, repr=False)
+    tails: dict[Place, Place] = field(default_factory=dict, repr=False)
     counted: dict[Hashable, Any] = field(default_factory=dict, repr=False)
     unresolved: Unresolved | None = field(default=None, repr=False)
 
@@ -117,7 +117,7 @@ class Question:
     @cached_property
     def outputs(self) -> Tensor:
         """The model's outputs for the samples, (n, ...), detached."""
-        if isinstance(self.place, Replaced) and not self.create_graph and "z" not in vars(self):
+        if is_replaced(self.place) and not self.create_graph and "z" not in vars(self):
             return self._outputs_and_variable()
         parts: list[Tensor] = []
 
@@ -230,7 +230,7 @@ class Question:
         Raises:
             TypeError: If they cannot, for it holds integers.
         """
-        if isinstance(self.place, Replaced):
+        if is_replaced(self.place):
             return  # a layer's variable is made of numbers
         for name, leaf in zip(self.place.names(self), self.z, strict=True):
             if not is_continuous(leaf):

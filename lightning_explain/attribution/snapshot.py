@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
+import operator
 import random
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any
@@ -14,10 +15,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from lightning_explain.attribution.values import Values
+
 Restore = Callable[[], None]
 
 _CONTAINERS = frozenset({dict, OrderedDict, list, set, deque})
+_HOLDING = (dict, list, tuple, set, deque)
 _STATELESS = frozenset({type(None), bool, int, float, complex, str, bytes, torch.dtype, torch.device})
+_LEFT_ALONE = _STATELESS | {Tensor, nn.Parameter}  # their values are another matter
+_NO_TENSORS = _STATELESS | _CONTAINERS
 
 
 @dataclass(frozen=True)
@@ -41,14 +47,9 @@ class Snapshot:
         Returns:
             The snapshot.
         """
-        # Most containers of most modules are empty: they need no copy, and only one look each.
-        empty, held = list[Any](), list[object]()
-        for thing in _reachable([vars(module) for module in modules]):
-            (empty if type(thing) in _CONTAINERS and not thing else held).append(thing)
-        tensors = {id(tensor): tensor for module in modules for tensor in _own_tensors(module)}
+        empty, held = _reachable([vars(module) for module in modules])
         restores = [restore for thing in held if (restore := _restore(thing)) is not None]
-        values = [(tensor, tensor.detach().clone()) for tensor in tensors.values()]
-        return cls([partial(_empty, empty), *restores, partial(_rewrite, values)])
+        return cls([partial(_empty, empty), *restores, Values.of(_own_tensors(modules)).restore])
 
     def restore(self) -> None:
         """Put everything back."""
@@ -57,24 +58,30 @@ class Snapshot:
                 restore()
 
 
-def _reachable(roots: list[dict[str, Any]]) -> Iterator[object]:
-    waiting: list[object] = [*roots]
-    seen: dict[int, object] = {}
-    while waiting:
-        found = waiting.pop()
-        if type(found) in _STATELESS or id(found) in seen or isinstance(found, Tensor):
+def _reachable(roots: list[dict[str, Any]]) -> tuple[list[Any], list[object]]:
+    # Most containers of most modules are empty: they need no copy, and one look each. Both lists keep what was seen
+    # alive, else another object could get its number.
+    empty, held, seen = list[Any](), list[object](roots), set(map(id, roots))
+    for container in held:  # which grows
+        if not isinstance(container, _HOLDING):
             continue
-        seen[id(found)] = found  # kept alive: else another object could get its number
-        yield found
-        if isinstance(found, dict):
-            waiting.extend(found.values())
-        elif isinstance(found, (list, tuple, set, deque)):
-            waiting.extend(found)
+        for found in container.values() if isinstance(container, dict) else container:
+            kind = type(found)
+            if kind in _LEFT_ALONE:
+                continue
+            if kind in _CONTAINERS and not found:
+                empty.append(found)
+            elif id(found) not in seen and not isinstance(found, Tensor):
+                seen.add(id(found))
+                held.append(found)
+    return empty, held
 
 
-def _own_tensors(module: nn.Module) -> Iterator[Tensor]:
-    yield from (buffer for buffer in module._buffers.values() if buffer is not None)  # noqa: SLF001
-    yield from (value for value in vars(module).values() if isinstance(value, Tensor))
+def _own_tensors(modules: Sequence[nn.Module]) -> Iterator[Tensor]:
+    for module in modules:
+        yield from (buffer for buffer in module._buffers.values() if buffer is not None)  # noqa: SLF001
+        attributes = vars(module).values()
+        yield from (a for a in attributes if type(a) not in _NO_TENSORS and isinstance(a, Tensor))
 
 
 def _restore(thing: object) -> Restore | None:
@@ -94,14 +101,13 @@ def _empty(containers: list[Any]) -> None:
 
 
 def _refill_dict(held: dict[object, object], before: dict[object, object]) -> None:
-    same = len(held) == len(before) and all(a is b and held[a] is before[b] for a, b in zip(held, before, strict=True))
-    if not same:
+    if not (_same(held, before) and _same(held.values(), before.values())):
         held.clear()
         held.update(before)
 
 
 def _refill(held: list[object] | set[object] | deque[object], before: list[object]) -> None:
-    if len(held) == len(before) and all(a is b for a, b in zip(held, before, strict=True)):
+    if _same(held, before):
         return
     held.clear()
     if isinstance(held, set):
@@ -110,35 +116,8 @@ def _refill(held: list[object] | set[object] | deque[object], before: list[objec
         held.extend(before)
 
 
-def _rewrite(values: list[tuple[Tensor, Tensor]]) -> None:
-    # Only what was written to: others may count how often a tensor is.
-    for tensor, value in values:
-        if tensor.shape != value.shape:
-            tensor.resize_(value.shape)
-    for (tensor, value), changed in zip(values, _changed(values), strict=True):
-        if changed:
-            tensor.copy_(value)
-
-
-def _changed(values: list[tuple[Tensor, Tensor]]) -> list[bool]:
-    # What cannot be compared counts as changed; then the copy does no harm.
-    compared = [tensor.layout == torch.strided and not tensor.is_meta for tensor, _ in values]
-    pairs = [pair for pair, alike in zip(values, compared, strict=True) if alike]
-    found = iter(_differ(pairs))
-    return [next(found) if alike else True for alike in compared]
-
-
-def _differ(pairs: list[tuple[Tensor, Tensor]]) -> list[bool]:
-    if all(tensor.device.type == "cpu" for tensor, _ in pairs):
-        return [not torch.equal(*pair) and bool(_elsewhere(*pair).any()) for pair in pairs]
-    # A GPU is asked for all answers at once, for each question waits for all that was launched.
-    flags = [_elsewhere(*pair).any() for pair in pairs]
-    return torch.stack([flag.to(pairs[0][0].device) for flag in flags]).tolist()
-
-
-def _elsewhere(tensor: Tensor, value: Tensor) -> Tensor:
-    # A NaN that was there before is no difference: elements that share memory cannot be written to.
-    return (tensor != value) & ((tensor == tensor) | (value == value))
+def _same(now: Collection[object], before: Collection[object]) -> bool:
+    return len(now) == len(before) and all(map(operator.is_, now, before))
 
 
 # The first that fits; what is none of these (a number, somebody's object) is left alone.

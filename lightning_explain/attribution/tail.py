@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, TypeGuard
 
 import torch
 from torch import Tensor
 
 from lightning_explain.attribution.derivative import accumulator
-from lightning_explain.attribution.place import Place, explained
+from lightning_explain.attribution.memory import available
+from lightning_explain.attribution.place import Layer, Place, explained
+from lightning_explain.attribution.prefix import Prefix
 from lightning_explain.inputs import Inputs, Point, leaves, pick
 
 if TYPE_CHECKING:
@@ -30,29 +33,48 @@ ROUNDING = 128
 COARSEST = 0.02
 """The share of the largest output that is more than rounding, however few bits the outputs have."""
 
+KEPT = 1 / 16
+"""The share of the memory at hand that what leads up to a place may take, where it is kept for every sample."""
+
+MOST_KEPT = 64
+"""The most samples for which it is: they go through the model at once."""
+
 UNFIT = (RuntimeError, ValueError, TypeError, IndexError, KeyError, AssertionError)
 """What models raise when two parts of a batch do not have the same size."""
 
 
-@runtime_checkable
 class Replaced(Place, Protocol):
     """A place in the middle of the model."""
 
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The layers that it is made of."""
+
     def outputs_beside(self, problem: Question, z: Point, beside: Tensor) -> Tensor:
         """The model's outputs where what leads up to the variable, all of which ``z`` replaces, sees other samples."""
+
+
+def is_replaced(place: Place) -> TypeGuard[Replaced]:
+    """Whether a place is in the middle of the model.
+
+    Returns:
+        True or False.
+    """
+    return hasattr(place, "outputs_beside")  # isinstance looks at all of a protocol, each time
 
 
 @dataclass(frozen=True)
 class Tail:
     """A place in the middle of the model whose score costs what lies behind it.
 
-    The layers before the place see two samples whatever the number of rows: what they give is replaced.
-
     Args:
         place: The place.
+        prefix: What leads up to it, and is not computed again; None: that sees two samples whatever the number of rows,
+            for what it gives is replaced.
     """
 
     place: Replaced
+    prefix: Prefix | None = None
 
     @property
     def channel_dim(self) -> int | None:  # noqa: D102
@@ -65,16 +87,18 @@ class Tail:
         return self.place.names(problem)
 
     def score(self, problem: Question, z: Point, rows: Tensor) -> Tensor:  # noqa: D102
-        return explained(problem, self.outputs(problem, z), rows)
+        return explained(problem, self.outputs(problem, z, rows), rows)
 
-    def outputs(self, problem: Question, z: Point) -> Tensor:
-        """What the model gives where the variable is ``z``.
+    def outputs(self, problem: Question, z: Point, rows: Tensor) -> Tensor:
+        """What the model gives where the variable is ``z`` (m, ...), else as in samples ``rows`` (m,).
 
         Returns:
             Outputs (m, ...).
         """
-        beside = torch.arange(BESIDE, device=z[0].device) % problem.samples
-        return self.place.outputs_beside(problem, z, beside)
+        if self.prefix is not None:
+            with self.prefix.skipped(rows):
+                return self.place.outputs_beside(problem, z, rows)
+        return self.place.outputs_beside(problem, z, rows.new_tensor(range(BESIDE)) % problem.samples)
 
     def observe(self, problem: Question, x: Point, rows: Tensor) -> tuple[Point, Tensor]:  # noqa: D102
         return self.place.observe(problem, x, rows)
@@ -84,45 +108,77 @@ def shortened(problem: Question, copies: int) -> Place:
     """The place at which the score of ``copies`` points for each sample is cheapest.
 
     Returns:
-        The problem's place, or its tail where nothing but the variable crosses it: no skip connection, no other
-        input, no size that the model remembers, no decision that it takes from its inputs. That is tried once: the
-        tail must give what the whole model gives, for all samples, while the layers before it see two of them.
+        The problem's place, or its tail. That is tried once: the tail must give what the whole model gives, for all
+        samples.
     """
     place, most = problem.place, problem.budget.max_rows
     few = copies * problem.samples < WORTH or (most is not None and most < PROBED)
-    if few or problem.create_graph or not isinstance(place, Replaced):
+    if few or problem.create_graph or not is_replaced(place):
         return place
     if place not in problem.tails:
-        problem.tails[place] = _fits(problem, place) and _same_everywhere(problem, place)
-    return Tail(place) if problem.tails[place] else place
+        problem.tails[place] = _cheapest(problem, place)
+    return problem.tails[place]
 
 
-def _fits(problem: Question, place: Replaced) -> bool:
+def _cheapest(problem: Question, place: Replaced) -> Place:
+    problem.outputs  # noqa: B018  (their pass gives the variable too, if it is not known)
     # From the end, so that these are not the samples that the layers before the place see.
     rows = problem.samples - 1 - torch.arange(PROBED, device=leaves(problem.inputs)[0].device) % problem.samples
     z = pick(problem.z, rows)
     with torch.no_grad():
         try:
             whole = place.outputs_beside(problem, z, rows)
-            tail = Tail(place).outputs(problem, z)
+        except UNFIT:
+            return place
+    for tail in _tails(problem, place):
+        if _fits(problem, tail, z, rows, whole) and _same_everywhere(problem, tail):
+            return tail
+    return place
+
+
+def _tails(problem: Question, place: Replaced) -> Iterator[Tail]:
+    # Where nothing but the variable crosses it, not even the size of the batch; where only what no module gives crosses
+    # it (a mask, a size); where a skip connection does.
+    yield Tail(place)
+    if any(layer.whole for layer in place.layers):
+        return
+    bare = Prefix.of(problem, place.layers, BESIDE, each=False)
+    if bare is not None:
+        yield Tail(place, bare)
+        if _may_be_kept(problem, bare) and (full := Prefix.of(problem, place.layers, problem.samples, each=True)):
+            yield Tail(place, full)
+
+
+def _may_be_kept(problem: Question, bare: Prefix) -> bool:
+    most, n = problem.budget.max_rows, problem.samples
+    memory = available(leaves(problem.inputs)[0].device)
+    fits = memory is None or bare.bytes / bare.samples * n <= KEPT * memory
+    return fits and n <= MOST_KEPT and (most is None or n <= most)
+
+
+def _fits(problem: Question, tail: Tail, z: Point, rows: Tensor, whole: Tensor) -> bool:
+    with torch.no_grad():
+        try:
+            given = tail.outputs(problem, z, rows)
         except UNFIT:
             return False
-    return _equal(tail, whole, _largest(whole) * 16 * torch.finfo(accumulator(whole)).eps)  # the same kernels
+    return _equal(given, whole, _largest(whole) * 16 * torch.finfo(accumulator(whole)).eps)  # the same kernels
 
 
-def _same_everywhere(problem: Question, place: Replaced) -> bool:
+def _same_everywhere(problem: Question, tail: Tail) -> bool:
     # A model that looks at its inputs (is anything padded? how long is the longest?) may do so for some samples alone.
     known, equal = problem.outputs, list[bool]()
     epsilon = torch.finfo(known.dtype).eps if known.is_floating_point() else 0.0
     tolerance = _largest(known) * min(ROUNDING * epsilon, COARSEST)
 
     def body(chunk: slice) -> None:
+        rows = torch.arange(chunk.start, chunk.stop, device=known.device)
         with torch.no_grad():
-            tail = Tail(place).outputs(problem, tuple(leaf[chunk] for leaf in problem.z))
-        equal.append(_equal(tail, known[chunk], tolerance))
+            given = tail.outputs(problem, tuple(leaf[chunk] for leaf in problem.z), rows)
+        equal.append(_equal(given, known[chunk], tolerance))
 
     try:
-        problem.run(problem.samples, f"forward{place}", body)
+        problem.run(problem.samples, f"forward{tail.place}", body)
     except UNFIT:
         return False
     return all(equal)

@@ -33,6 +33,8 @@ def resolve_target(target: Target, outputs: Tensor, label: Tensor | None = None)
             _require_one_number(outputs)
             return None
         target = _named(target, outputs, label)
+    if type(target) is int and len(dims) == 1 and 0 <= target < dims[0]:  # without asking a GPU
+        return torch.full((rows, 1), target, device=outputs.device)
     index = as_indices(target).to(outputs.device)
     index = index.expand(rows) if index.ndim == 0 else index
     index = index.reshape(-1, 1) if index.ndim == 1 else index

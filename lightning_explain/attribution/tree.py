@@ -40,11 +40,15 @@ def map_tensors(tree: Any, change: Callable[[Tensor], Tensor], *, every: bool = 
     return tree
 
 
-def has_numbers(tree: Any) -> bool:  # noqa: ANN401
-    """Whether there is a floating point tensor in a nested structure.
+def tensors(tree: Any, *, every: bool = False) -> list[Tensor]:  # noqa: ANN401
+    """The floating point tensors of a nested structure, in order.
+
+    Args:
+        tree: The structure.
+        every: Whether the other tensors are wanted too.
 
     Returns:
-        True or False.
+        The tensors.
     """
     found: list[Tensor] = []
 
@@ -52,5 +56,5 @@ def has_numbers(tree: Any) -> bool:  # noqa: ANN401
         found.append(tensor)
         return tensor
 
-    map_tensors(tree, keep)
-    return bool(found)
+    map_tensors(tree, keep, every=every)
+    return found

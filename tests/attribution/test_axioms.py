@@ -350,7 +350,8 @@ def test_a_feature_that_is_not_used_gets_nothing(name: str) -> None:
     case = replace(BY_NAME["mlp"], make=Blind)
     for place in (Input(), Neuron("hidden", lambda out: out[:, 1].tanh())):
         (found,) = attribute(name, case, place).point
-        assert found[:, 3].abs().max() <= ROUNDING.get(name, 0)
+        # A model gives the last bit by the size of the batch.
+        assert found[:, 3].abs().max() <= max(1e-15, ROUNDING.get(name, 0))
         assert found[:, [0, 1, 2, 4]].abs().amax(dim=0).min() > 0
 
 

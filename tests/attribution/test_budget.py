@@ -382,12 +382,37 @@ def sizes_of_chunks(total: int, step: int, sum_of_all: int, row: int = 100, memo
     guess = RowSize(step, sum_of_all, torch.device("cpu"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(budget, "available", lambda device: memory)
+        patch.setattr(budget, "QUICK", 0)
         RowBudget().run(total, "forward", body, lambda: guess)
     return sizes
 
 
 def test_what_is_surely_small_is_not_watched() -> None:
-    assert sizes_of_chunks(70, step=400, sum_of_all=800)[:2] == [FIRST_CHUNK, FIRST_CHUNK]
+    small = budget.NEGLIGIBLE // budget.LARGEST_CHUNK + 1
+    assert sizes_of_chunks(70, step=400, sum_of_all=small)[0] == FIRST_CHUNK
+
+
+def test_nobody_asks_for_memory_of_which_every_device_has_enough() -> None:
+    little = budget.NEGLIGIBLE // budget.LARGEST_CHUNK
+    assert sizes_of_chunks(600, step=400, sum_of_all=little, memory=0)[0] == budget.LARGEST_CHUNK_ON_CPU
+
+
+def test_chunks_that_take_no_time_are_doubled_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[int] = []
+    seconds = iter([budget.QUICK / 2] * 2 + [1.0] * 10)
+    now = [0.0]
+
+    def clock() -> float:
+        return now[0]
+
+    def body(rows: slice) -> None:
+        sizes.append(rows.stop - rows.start)
+        now[0] += next(seconds)
+
+    monkeypatch.setattr(budget.time, "perf_counter", clock)
+    guess = RowSize(1, budget.NEGLIGIBLE // budget.LARGEST_CHUNK, torch.device("cpu"))
+    RowBudget().run(5000, "forward", body, lambda: guess)
+    assert sizes == [256, 512, 1024, 1024, 1024, 1024, 136]
 
 
 def test_a_whole_chunk_is_watched_where_no_operator_can_take_too_much() -> None:
@@ -412,7 +437,7 @@ def test_the_second_chunk_is_weighed_where_the_first_must_fit(monkeypatch: pytes
 
 
 def test_a_guess_that_is_too_low_is_noticed() -> None:
-    sizes = sizes_of_chunks(70, step=1, sum_of_all=100, memory=4 * 8 * 400)
+    sizes = sizes_of_chunks(70, step=1, sum_of_all=900_000, row=1_000_000, memory=4 * 8 * 4_000_000)
     assert sizes[:3] == [FIRST_CHUNK, 2, 8]
     assert max(sizes[1:]) == 8
 
@@ -459,6 +484,7 @@ def test_work_inside_of_other_work_is_not_weighed_with_it(step: int) -> None:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(budget, "available", lambda device: 4 * 32 * 400)
+        patch.setattr(budget, "NEGLIGIBLE", 0)
         rows.run(70, "outer", outer, lambda: size)
     assert sum(sizes["inner"]) == 500
     assert sizes["outer"] == [32, 32, 6]

@@ -3,7 +3,7 @@ from collections import OrderedDict, namedtuple
 import torch
 from cases import ModelOutput
 
-from lightning_explain.attribution.tree import has_numbers, map_tensors
+from lightning_explain.attribution.tree import map_tensors, tensors
 
 Pair = namedtuple("Pair", ["left", "right"])
 
@@ -37,8 +37,10 @@ def test_leaves_of_other_kinds_are_passed_through() -> None:
         assert map_tensors(leaf, lambda t: t + 1) is leaf
 
 
-def test_where_nothing_has_numbers_all_can_be_changed() -> None:
-    ids = torch.arange(3)
-    for tree, numbers in (((ids, None), False), ([ids, {"a": torch.ones(1)}], True), (None, False)):
-        assert has_numbers(tree) == numbers
+def test_floating_point_tensors_are_found_in_order_or_all() -> None:
+    ids, numbers = torch.arange(3), torch.ones(1)
+    tree = [ids, {"a": numbers, "b": (None, ids)}]
+    assert list(map(id, tensors(tree))) == [id(numbers)]
+    assert list(map(id, tensors(tree, every=True))) == [id(ids), id(numbers), id(ids)]
+    assert tensors(None) == []
     assert torch.equal(map_tensors((ids, 3), lambda t: t + 1, every=True)[0], ids + 1)

@@ -2,7 +2,7 @@
 
 Run: ``python -m tests.benchmarks.attribution [--network residual] [--method lime] [--out FOLDER]`` from the
 repository's root. Prints; asserts nothing. With ``--out`` every line is kept as soon as it is measured, and a run that
-was cut off goes on where it was.
+was cut off goes on where it was. ``--network residual-replica`` is the table with a replica and without.
 
 A row is one sample through the model. The limit of a method is its rows, counted at the first and at the last module,
 times what a row costs at best on the bare, frozen model; that is measured over chunk sizes, and again in every turn.
@@ -22,12 +22,17 @@ from pathlib import Path
 
 import torch
 
-from tests.benchmarks import claims, memory, table
+from tests.benchmarks import claims, memory, replicated, table
 from tests.benchmarks.cases import all_cases
-from tests.benchmarks.measure import Costs, measure
+from tests.benchmarks.measure import measuring
 from tests.benchmarks.networks import NETWORKS
 
-PARTS = (*NETWORKS, "claims", "memory")
+TABLES = {name: (name, all_cases, measuring, table.methods) for name in NETWORKS} | {
+    f"{name}-replica": (name, replicated.cases, replicated.measuring, replicated.text) for name in NETWORKS
+}
+"""The network of a table, its lines, what measures one, and what writes them down."""
+
+PARTS = (*TABLES, "claims", "memory")
 
 
 class Kept:
@@ -55,23 +60,24 @@ def wanted(name, chosen):
     return not chosen or any(part in name for part in chosen)
 
 
-def run_network(name, arguments, kept):
-    """Measure a network's table, and give its text."""
+def run_network(part, arguments, kept):
+    """Measure a table of a network, and give its text."""
+    name, cases_of, measuring_on, text = TABLES[part]
     try:
         network = NETWORKS[name]().on(arguments.device)
     except ImportError as error:
         return f"Not measured: {error} (`pip install lightning-explain[benchmark]`).\n"
-    cases = [case for case in all_cases(network) if wanted(case.name, arguments.method) and case.name not in kept]
+    cases = [case for case in cases_of(network) if wanted(case.name, arguments.method) and case.name not in kept]
     if cases:
-        costs = Costs(network)
+        measured = measuring_on(network, arguments.patience)
         for case in cases:
-            kept.add(measure(network, case, costs, arguments.patience))
-    return table.methods(network.title, kept.records)
+            kept.add(measured(case))
+    return text(network.title, kept.records)
 
 
 def run_part(part, arguments, kept):
     """Measure one part, and give its text."""
-    if part in NETWORKS:
+    if part in TABLES:
         return run_network(part, arguments, kept)
     module = {"claims": claims, "memory": memory}[part]
     for name, work in module.lines().items():

@@ -1,6 +1,7 @@
 """Measuring one line of the table: rows, time, and whether two libraries say the same."""
 
 import time
+from functools import partial
 
 import torch
 
@@ -10,21 +11,25 @@ WHOLE, TAIL = "whole", "tail"
 
 
 class Rows:
-    """Rows through the first and through the last module, without and with a graph."""
+    """Rows that the first and the last module compute, without and with a graph; hooks also see what is skipped."""
 
     def __init__(self, network):
         self.counts = {"stem": [0, 0], "head": [0, 0]}
-        self.handles = [
-            network.stem.register_forward_hook(lambda _, args, out: self._add("stem", args[0], out)),
-            network.head.register_forward_hook(lambda _, args, out: self._add("head", args[0], out)),
-        ]
+        self.modules = {"stem": network.stem, "head": network.head}
+        for which, module in self.modules.items():
+            module.forward = self._counted(which, module.forward)
 
-    def _add(self, which, given, out):
-        self.counts[which][out.requires_grad] += len(given)
+    def _counted(self, which, forward):
+        def counted(given):
+            out = forward(given)
+            self.counts[which][out.requires_grad] += len(given)
+            return out
+
+        return counted
 
     def close(self):
-        for handle in self.handles:
-            handle.remove()
+        for module in self.modules.values():
+            del module.forward
 
 
 def count(network, work):
@@ -116,6 +121,21 @@ def contestants(network, case, theirs, *, slow):
     return {None: lambda: theirs(None)} | tuned
 
 
+def fastest(best, names):
+    """Which of these, of those that could be done, took the least."""
+    return min((name for name in names if name in best), key=lambda name: best[name].counted)
+
+
+def tuned(at, seconds):
+    """What is written down of Captum at its best: seconds, and the size if it is one."""
+    return {"tuned": seconds.counted, "at": at if isinstance(at, int) else ""}
+
+
+def measuring(network, patience):
+    """What measures a line of this network's table."""
+    return partial(measure, network, costs=Costs(network), patience=patience)
+
+
 def measure(network, case, costs, patience):
     """One line of the table as numbers and words, which JSON can hold."""
     mine, began = first(case.ours()), time.perf_counter()
@@ -137,6 +157,5 @@ def measure(network, case, costs, patience):
     }
     if not others:
         return record
-    candidates = {name: best[name].counted for name in others if name in best}
-    at = min(candidates, key=candidates.get)
-    return record | {"captum": candidates[None], "tuned": candidates[at], "at": at if isinstance(at, int) else ""}
+    at = fastest(best, others)
+    return record | {"captum": best[None].counted} | tuned(at, best[at])

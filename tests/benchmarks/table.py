@@ -11,6 +11,7 @@ HEADS = (
     "ahead",
     "tuned",
     "ahead",
+    "most",
     "difference",
     "",
 )
@@ -38,17 +39,27 @@ def counted(rows):
     return ", ".join(parts) or "-"
 
 
+def at_best(record):
+    """Captum's seconds at its best, and the size where that was."""
+    return seconds(record["tuned"]) + (f" ({record['at']})" if record["at"] else "")
+
+
+def ahead(theirs, mine):
+    """How many times as long as ours theirs is."""
+    return f"{theirs / mine:.2f} ×" if mine else "-"
+
+
 def against(record):
     """The columns about Captum."""
     if "captum" not in record:
-        return ["-"] * 4
+        return ["-"] * 5
     mine = record["seconds"]
-    tuned = seconds(record["tuned"]) + (f" ({record['at']})" if record["at"] else "")
     return [
         seconds(record["captum"]),
-        f"{record['captum'] / mine:.2f} ×",
-        tuned,
-        f"{record['tuned'] / mine:.2f} ×",
+        ahead(record["captum"], mine),
+        at_best(record),
+        ahead(record["tuned"], mine),
+        ahead(record["tuned"], record["limit"]),
     ]
 
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from tests.benchmarks import attribution, claims, memory, table
+from tests.benchmarks import attribution, claims, memory, replicated, table
 from tests.benchmarks.cases import FAMILIES, all_cases
 from tests.benchmarks.cases.gradients import gradient_cases
 from tests.benchmarks.cases.layers import layer_cases
@@ -22,6 +22,8 @@ SMALL = {
     ),
 }
 ROUNDING = 1e-4
+KINKS = 1e-2
+"""By norm: where rounding puts a unit on the other side, its gradient is another."""
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -45,9 +47,54 @@ def test_every_line_of_a_network_is_measured(name, families):
     assert text.count("\n|") == len(records) + 2
     assert all(f"| `{record['method']}` |" in text for record in records)
     assert all(record["seconds"] > 0 and record["limit"] > 0 for record in records)
+    assert all(len(table.line(record)) == len(table.HEADS) for record in records)
     same = {record["method"]: record["agrees"] for record in records}
     for method in ("saliency", "integrated_gradients", "integrated_gradients@late", "feature_ablation@late"):
         assert float(same[method]) < ROUNDING, f"{method} differs from Captum's by {same[method]}"
+
+
+def test_the_most_that_anybody_can_be_ahead_is_the_limit_against_the_best_of_captum():
+    rows = {"stem": [0, 2], "head": [0, 2]}
+    record = {"method": "m", "rows": rows, "seconds": 2.0, "wall": 2.0, "limit": 1.5, "agrees": "-", "note": ""}
+    assert dict(zip(table.HEADS, table.line(record), strict=True))["most"] == "-"
+    record |= {"captum": 9.0, "tuned": 3.0, "at": 64}
+    assert dict(zip(table.HEADS, table.line(record), strict=True))["most"] == "2.00 ×"
+
+
+@pytest.mark.parametrize(
+    ("name", "chosen"),
+    [
+        ("transformer", replicated.METHODS),
+        ("residual", ("integrated_gradients", "deep_lift", "feature_ablation", "conductance@late")),
+    ],
+)
+def test_every_line_with_a_replica_is_measured(name, chosen):
+    network = SMALL[name]()
+    cases = {case.name: case for case in replicated.cases(network)}
+    assert cases.keys() == set(replicated.METHODS)
+    measured = replicated.measuring(network, patience=0)
+    records = json.loads(json.dumps([measured(cases[name]) for name in chosen]))
+    text = replicated.text(network.title, records)
+    assert text.count("\n|") == len(records) + 2
+    for record in records:
+        assert record["tuned"] > 0
+        assert all(seconds > 0 for seconds in record["seconds"].values())
+        assert len(replicated.line(record)) == len(replicated.HEADS)
+        assert record["off"]["replica"] < KINKS, f"{record['method']} is another with a replica"
+        assert record["off"]["bfloat16"] > 0 or record["instead"]["bfloat16"]
+        assert record["instead"]["replica"] == ("" if network.with_pictures else replicated.ITSELF)
+    assert (replicated.ITSELF in text) != network.with_pictures
+
+
+def test_a_replica_that_is_refused_is_said_to_be(monkeypatch):
+    monkeypatch.setattr(replicated, "replicated", lambda problem, _: (problem, "its gradient is off by 7"))
+    network = SMALL["residual"]()
+    case = next(case for case in replicated.cases(network) if case.name == "occlusion")
+    record = replicated.measure(network, replace(case, theirs=None), patience=0)
+    cells = dict(zip(replicated.HEADS, replicated.line(record), strict=True))
+    assert cells["replica"].endswith(" (refused)")
+    assert replicated.text(network.title, [record, record]).count("replica refused: its gradient is off by 7.") == 1
+    assert cells["replica off by"] == cells["ahead"] == cells["tuned"] == "-"
 
 
 def test_the_limit_counts_rows_in_front_of_the_layer_and_behind_it():
@@ -74,6 +121,17 @@ def test_a_run_goes_on_where_it_was_cut_off(tmp_path, monkeypatch, capsys):
     assert (tmp_path / "residual.jsonl").read_text() == first
     assert "| `input_x_gradient@late` |" in (tmp_path / "residual.md").read_text()
     assert "Captum" in capsys.readouterr().out
+
+
+def test_the_table_with_a_replica_is_a_part_of_its_own(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(NETWORKS, "residual", SMALL["residual"])
+    command = ["--network", "residual-replica", "--method", "occlusion", "--patience", "0", "--out", str(tmp_path)]
+    attribution.main(command)
+    attribution.main(command)
+    assert len((tmp_path / "residual-replica.jsonl").read_text().splitlines()) == 1
+    assert "| `occlusion` |" in (tmp_path / "residual-replica.md").read_text()
+    assert "with a replica" in capsys.readouterr().out
+    assert {"residual", "residual-replica"} <= set(attribution.parsed([]).network)
 
 
 def test_a_network_that_is_not_installed_is_named(monkeypatch):

@@ -106,9 +106,12 @@ class NoiseTunnel(Method):
         known = None if self.baselines is None else Background.of(problem, self.baselines)
         n, device = problem.samples, leaves(problem.inputs)[0].device
         copy_by_copy = (slice(start, start + n) for start in range(0, self.n_samples * n, n))
+        part: Problem | None = None
         for chunk in copy_by_copy if self.compares else problem.budget.slices(self.n_samples * n):
             index = torch.arange(chunk.start, chunk.stop, device=device)
             rows, copies = index % n, index // n
+            if part is not None and known is None and "z0" in vars(part):
+                problem.z0  # noqa: B018  (it will be asked for again, and the noise leaves it as it is)
             part = problem.select(rows).with_inputs(noisy(problem.inputs, noise, rows, copies))
             if known is not None:
                 drawn = in_turn(known.count, self.n_samples, stream("noise tunnel baselines", self.seed)).to(device)

@@ -27,6 +27,7 @@ from lightning_explain import (
     explain,
 )
 from lightning_explain.attribution.background import in_turn
+from lightning_explain.attribution.budget import RowBudget
 from lightning_explain.attribution.engine import pose
 from lightning_explain.attribution.guard import borrowed
 from lightning_explain.attribution.methods import noise_tunnel
@@ -232,19 +233,21 @@ def test_a_baseline_is_drawn_for_each_copy(noise: Tensor) -> None:
     assert (own - found).abs().max() > 1e-3
 
 
-def test_the_baseline_at_a_layer_is_looked_up_once() -> None:
+# All copies in a chunk; three chunks, of which the first two look the baseline up: for the part, then for all samples.
+@pytest.mark.parametrize(("max_rows", "looked_up"), [(100, 4 * 3), (4, 4 + 3)])
+def test_the_baseline_at_a_layer_is_looked_up_for_few_rows(max_rows: int, looked_up: int) -> None:
     model, x = net(), samples()
     seen: list[int] = []
     model.conv1.register_forward_hook(lambda _m, _args, out: seen.append(len(out)))
     with borrowed(model):
-        posed = replace(pose(model, x, 1), place=Layer("conv2"))
-        SmoothGrad(IntegratedGradients(2), 4)(posed)
-        first = sum(seen)
+        posed = replace(pose(model, x, 1, budget=RowBudget(max_rows)), place=Layer("conv2"))
         seen.clear()
-        again = replace(posed)
-        again.remember(z0=tuple(torch.zeros_like(leaf) for leaf in posed.z))
-        SmoothGrad(IntegratedGradients(2), 4)(again)
-    assert first - sum(seen) == 4 * 3
+        found = SmoothGrad(IntegratedGradients(2), 4)(posed)
+        first, again = sum(seen), replace(posed)
+        again.remember(z0=posed.z0)
+        seen.clear()
+        torch.testing.assert_close(SmoothGrad(IntegratedGradients(2), 4)(again), found, rtol=0, atol=1e-15)
+    assert first - sum(seen) == looked_up
 
 
 @pytest.mark.parametrize("max_rows", [2, 3, 100])

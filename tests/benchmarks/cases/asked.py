@@ -15,7 +15,7 @@ class Case:
 
     Args:
         name: The method, and its place.
-        ours: Gives attributions.
+        ours: Gives attributions, of the model or of the ``replica`` that is asked for.
         theirs: The same with Captum, as a function of how much it may do at once (None: its default); None: Captum
             has no such method.
         sizes: What is tried to tune Captum.
@@ -36,6 +36,11 @@ def named(key, size):
     return {} if size is None else {key: size}
 
 
+def asking(*arguments, **settings):
+    """What explains, as a function of the replica."""
+    return lambda replica=False: explain(*arguments, **settings, replica=replica).point[0]
+
+
 class Asked:
     """A network, ready to be explained by both."""
 
@@ -46,27 +51,25 @@ class Asked:
     def at_place(self, method):
         """Explain where gradients can begin: the inputs, or the embedding."""
         n = self.network
-        return lambda: explain(n.model, n.inputs, method, n.place, n.target, baseline=n.blank).point[0]
+        return asking(n.model, n.inputs, method, n.place, n.target, baseline=n.blank)
 
     def inside(self, method, place=None, baseline="zeros"):
         """Explain along a path of what ``inside`` is given."""
         n = self.network
         named_inside = Layer(self.late_inside) if place is Layer else place
         baseline = n.z0 if isinstance(baseline, str) else baseline
-        return lambda: explain(n.inside, n.z, method, named_inside, n.target, baseline=baseline).point[0]
+        return asking(n.inside, n.z, method, named_inside, n.target, baseline=baseline)
 
     def at_late(self, method):
         """Explain the late layer."""
         n = self.network
-        return lambda: explain(n.model, n.inputs, method, Layer(n.late), n.target, baseline=n.blank).point[0]
+        return asking(n.model, n.inputs, method, Layer(n.late), n.target, baseline=n.blank)
 
     def perturbed(self, method, mask=None):
         """Explain by what happens to the model's own inputs."""
         n = self.network
         features = None if mask is None else n.masks[mask]
-        return lambda: explain(
-            n.model, n.inputs, method, None, n.target, baseline=n.blank, feature_mask=features
-        ).point[0]  # fmt: skip
+        return asking(n.model, n.inputs, method, None, n.target, baseline=n.blank, feature_mask=features)
 
     @property
     def late_inside(self):

@@ -13,10 +13,9 @@ from lightning_explain import (
     Layer,
     Neuron,
     Saliency,
-    explain,
 )
 from lightning_explain.attribution.methods import Conductance
-from tests.benchmarks.cases.asked import ROWS_AT_A_TIME, Asked, Case, named
+from tests.benchmarks.cases.asked import ROWS_AT_A_TIME, Asked, Case, asking, named
 from tests.benchmarks.cases.perturbation import per_eval
 
 
@@ -73,9 +72,7 @@ def layer_cases(network):
         ),
         Case(
             "feature_ablation@late",
-            lambda: explain(
-                n.model, n.inputs, FeatureAblation(), Layer(n.late), n.target, baseline=n.blank, feature_mask=mask
-            ).point[0],
+            asking(n.model, n.inputs, FeatureAblation(), Layer(n.late), n.target, baseline=n.blank, feature_mask=mask),
             lambda size: attr.LayerFeatureAblation(n.model, n.layer).attribute(
                 n.inputs, nothing, layer_mask=mask, **given, **named("perturbations_per_eval", size)
             ),

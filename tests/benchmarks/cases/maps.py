@@ -24,8 +24,8 @@ def map_cases(network):
         return [Case("attention_rollout", asked.perturbed(AttentionRollout()))]
     grad_cam = GradCAM(n.late)
 
-    def coarse():
-        return explain(n.model, n.inputs, grad_cam, target=n.target).coarse[0]
+    def coarse(replica=False):
+        return explain(n.model, n.inputs, grad_cam, target=n.target, replica=replica).coarse[0]
 
     def theirs(_):
         return attr.LayerGradCam(n.model, n.layer).attribute(n.inputs, n.target, relu_attributions=True)
