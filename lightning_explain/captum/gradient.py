@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from lightning_explain.attribution import methods
-from lightning_explain.attribution.place import Input, differentiable, replaced
+from lightning_explain.attribution.place import Input, differentiable
+from lightning_explain.attribution.scoring import replaced
 from lightning_explain.captum.arguments import Tensors, as_inputs, require_alike
 from lightning_explain.captum.ask import ELEMENTS, Ask
 from lightning_explain.captum.asking import answer
