@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, TypeVar
 
-import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.utilities.rank_zero import rank_zero_info, rank_zero_warn
+from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from torch import nn
 from typing_extensions import override
 
@@ -21,24 +19,25 @@ from lightning_explain.compat import begins_run, validation_step_axis
 from lightning_explain.defaults import default_methods, default_metrics
 from lightning_explain.examination import Examination, Maps, Report
 from lightning_explain.gallery import Gallery
-from lightning_explain.guest import as_fed, attempt, misconfiguration, move_before_averaging
+from lightning_explain.guest import Once, as_fed, attempt, misconfiguration, move_before_averaging
 from lightning_explain.inputs import Inputs
-from lightning_explain.loggers import write_pictures, write_text
 from lightning_explain.probe import ProbeSet
+from lightning_explain.publishing import draw, log_cost, log_scores
 from lightning_explain.requirements import (
     check_settings,
+    remarks,
     require_best,
     require_own_name,
+    require_scores,
     require_whole_parameters,
     watched_by_checkpoint,
 )
+from lightning_explain.saved_state import SavedState
 from lightning_explain.settings import Settings
 from lightning_explain.specs import MethodSpec, MetricSpec
 from lightning_explain.suite import Suite
 
 T = TypeVar("T")
-
-CHECKPOINT_KEY = "lightning_explain"
 
 
 class AttributionMonitor(Callback):
@@ -124,9 +123,7 @@ class AttributionMonitor(Callback):
         self._budget = RowBudget(max_rows)
         self._gallery = Gallery(name, max_pictures)
         self._suite = self._make_suite(None)
-        self._prepared = False
-        self._clock = Clock()
-        self._warned: set[str] = set()
+        self._prepared, self._clock, self._once = False, Clock(), Once()
         self._start()
 
     def _start(self) -> None:
@@ -190,10 +187,8 @@ class AttributionMonitor(Callback):
         self._clock.start()
         if is_materialized(pl_module):
             self._prepare(trainer, pl_module)
-        if stage == "fit" and not trainer.enable_validation:
-            self._warn_once("This run has no validation, so AttributionMonitor never explains anything.")
-        if not trainer.loggers:
-            self._warn_once("The trainer has no logger: attributions are scored, and no picture is written.")
+        for remark in remarks(trainer, stage):
+            self._once.warn(remark)
 
     @override
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -204,8 +199,7 @@ class AttributionMonitor(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.enable_validation and self._prepared and self._suite.measures("drift"):
             # What the first validation is compared with; after a resume, the model that was saved.
-            with self._clock.running():
-                self._previous = self._attempt(trainer, lambda: self._suite.explain(pl_module, self._inputs(trainer)))
+            self._previous = self._attempt(trainer, lambda: self._suite.explain(pl_module, self._inputs(trainer)))
 
     @override
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -232,28 +226,21 @@ class AttributionMonitor(Callback):
     # Not state_dict: two stateful callbacks with one name would be refused by Lightning, before setup could say why.
     @override
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        state = {
-            "validations": self.validations,
-            "probe": self.probe.identity,
-            "scales": self._gallery.scales,
-            "module": f"{type(pl_module).__module__}:{type(pl_module).__qualname__}",  # for an audit, as the settings
-            "settings": Settings.of(self._suite).to_dict(),
-        }
-        checkpoint.setdefault(CHECKPOINT_KEY, {})[self.name] = state
+        SavedState(
+            self.validations,
+            self.probe.identity,
+            self._gallery.scales,
+            f"{type(pl_module).__module__}:{type(pl_module).__qualname__}",
+            Settings.of(self._suite).to_dict(),
+        ).write(checkpoint, self.name)
 
     @override
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        state = checkpoint.get(CHECKPOINT_KEY, {}).get(self.name)
-        if state is None:
-            return
-        self.validations = state["validations"]
-        if state["probe"] == self.probe.identity:
-            self._gallery.scales = dict(state["scales"])
-        else:
-            rank_zero_warn(
-                f"The run is resumed with another probe set ({self.probe.identity}) than it was saved with"
-                f" ({state['probe']}): scores and pictures before and after cannot be compared."
-            )
+        state = SavedState.read(checkpoint, self.name)
+        if state is not None:
+            self.validations = state.validations
+            if state.is_of(self.probe.identity):
+                self._gallery.scales = dict(state.scales)
 
     def _make_suite(self, pl_module: nn.Module | None) -> Suite:
         methods = self.methods if self.methods is not None else default_methods(pl_module)
@@ -271,31 +258,20 @@ class AttributionMonitor(Callback):
         self._prepared = True
         if self._suite.measures("drift_from_best"):
             require_best(self._watched(trainer))
-        names = self._names()
-        unknown = [name for name in self.prog_bar if f"{self.name}/{name}" not in names]
-        if unknown:
-            raise MisconfigurationException(f"prog_bar names no score: {unknown}. Known: {', '.join(names)}.")
+        require_scores(self.prog_bar, self._names(), self.name)
         # Names hold what was chosen for the user: methods, and the layer of Grad-CAM.
         rank_zero_info(f"AttributionMonitor explains with {', '.join(e.name for e in self._suite.explainers)}.")
 
     def _examine(self, trainer: Trainer, pl_module: LightningModule, previous: Maps | None) -> None:
         self._prepare(trainer, pl_module)
-        with self._clock.running():
-            self._examination = self._attempt(
-                trainer, lambda: self._suite.run(pl_module, self._inputs(trainer), previous, self._best.maps)
-            )
-        names, found = self._names(), self._examination
-        label = self.probe.label if self.per_class else None
-        scores = {} if found is None else found.scores(self.name, label)
+        found = self._examination = self._attempt(
+            trainer, lambda: self._suite.run(pl_module, self._inputs(trainer), previous, self._best.maps)
+        )
+        scores = {} if found is None else found.scores(self.name, self.probe.label if self.per_class else None)
         self.report = None if found is None else Report(self.validations, trainer.global_step, scores, found.agreement)
         if found is not None and trainer.state.fn == "fit":
             self._previous = found.maps
-        # NaN for what failed: a callback that monitors a score would crash on a missing one.
-        values = {name: scores[name].mean if scores else float("nan") for name in names}
-        for name, value in values.items():
-            shown = name.removeprefix(f"{self.name}/") in self.prog_bar
-            # Every rank has the same value; without sync_dist Lightning would warn that it might not.
-            pl_module.log(name, value, prog_bar=shown, sync_dist=trainer.world_size > 1, batch_size=1)
+        log_scores(trainer, pl_module, self._names(), scores, [f"{self.name}/{shown}" for shown in self.prog_bar])
 
     def _publish(self, trainer: Trainer) -> None:
         """Draw the examination of this validation, and say what it cost; its scalars are written by now."""
@@ -306,23 +282,8 @@ class AttributionMonitor(Callback):
         watched = self._watched(trainer)
         if watched is not None and trainer.state.fn == "fit":  # the validation's metrics are final by now
             self._best.take(trainer.callback_metrics.get(watched[0]), watched[1], examination.maps)
-        with self._clock.running():
-            self._attempt(trainer, lambda: self._draw(trainer, examination, step))
-        cost = {f"{self.name}/seconds": self._clock.last, f"{self.name}/time_share": self._clock.share}
-        trainer.callback_metrics.update({name: torch.tensor(value) for name, value in cost.items()})
-        for logger in trainer.loggers:
-            logger.log_metrics(cost, step)
-        self._clock.last = 0.0
-
-    def _draw(self, trainer: Trainer, examination: Examination, step: int) -> None:
-        if not trainer.is_global_zero or not trainer.loggers:
-            return
-        pictures = self._gallery.pictures(self.probe, examination, step, remember=trainer.state.fn == "fit")
-        for logger in trainer.loggers:
-            for table in examination.agreement:
-                write_text(logger, f"{self.name}/agreement", table.markdown, step)
-            if pictures and not write_pictures(logger, pictures, step):
-                self._warn_once(f"{type(logger).__name__} cannot show pictures: it gets the scores alone.")
+        self._attempt(trainer, lambda: draw(trainer, self._gallery, self.probe, examination, step, self._once))
+        log_cost(trainer, self._clock, self.name, step)
 
     def _names(self) -> tuple[str, ...]:
         return self._suite.score_names(self.name, per_class=self.per_class)
@@ -331,12 +292,8 @@ class AttributionMonitor(Callback):
         return self.best or watched_by_checkpoint(trainer)
 
     def _attempt(self, trainer: Trainer, work: Callable[[], T]) -> T | None:
-        return attempt(trainer, work, self.on_error)
+        with self._clock.running():
+            return attempt(trainer, work, self.on_error)
 
     def _inputs(self, trainer: Trainer) -> Inputs:
         return as_fed(trainer, self.probe.inputs)
-
-    def _warn_once(self, message: str) -> None:
-        if message not in self._warned:
-            self._warned.add(message)
-            rank_zero_warn(message)

@@ -20,6 +20,23 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
+class Once:
+    """Warns on rank zero, of each thing once."""
+
+    def __init__(self) -> None:
+        self._said: set[str] = set()
+
+    def warn(self, message: str) -> None:
+        """Warn, unless that was said before.
+
+        Args:
+            message: What is said.
+        """
+        if message not in self._said:
+            self._said.add(message)
+            rank_zero_warn(message)
+
+
 def attempt(trainer: Trainer, work: Callable[[], T], on_error: Literal["raise", "warn"]) -> T | None:
     """Do something in the trainer's precision; all ranks agree on whether it failed before any raises.
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import pickle
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass, fields
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from lightning_explain import region_mask
 from lightning_explain.baseline import Baseline
 from lightning_explain.baseline import resolve as resolve_baseline
 from lightning_explain.feature_mask import FeatureMask, of_inputs, of_items
@@ -29,15 +30,10 @@ from lightning_explain.inputs import (
     take,
 )
 from lightning_explain.inputs import names as input_names
+from lightning_explain.region_mask import REGIONS, Mask, Region
 from lightning_explain.registry import unknown
 from lightning_explain.sampling import collect, draw, first
-
-Target: TypeAlias = Literal["label", "predicted", "output"] | int | Sequence[int] | Tensor
-Region: TypeAlias = Literal["object", "artefact"]
-Mask: TypeAlias = Tensor | Callable[[int], Tensor]
-
-TARGETS = ("label", "predicted", "output")
-REGIONS = ("object", "artefact")
+from lightning_explain.targets import Target, as_label, as_target
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,12 +93,12 @@ class ProbeSet:
             raise ValueError("The probe set is empty: it needs at least one sample.")
         require_finite(inputs)
         self._set("inputs", inputs)
-        self._set("label", _label(self.label, count))
-        self._set("target", _target(self.target, self.label, count))
+        self._set("label", as_label(self.label, count))
+        self._set("target", as_target(self.target, self.label, count))
         baseline = resolve_baseline(self.baseline, inputs)
         require_finite(baseline, "baseline of ")
         self._set("baseline", baseline)
-        self._set("mask", _mask(self.mask, inputs))
+        self._set("mask", region_mask.of_inputs(self.mask, inputs))
         self._set("feature_mask", None if self.feature_mask is None else of_inputs(self.feature_mask, inputs))
         self._set("names", _names(self.names, count))
         self._set("class_names", None if self.class_names is None else tuple(map(str, self.class_names)))
@@ -164,7 +160,7 @@ class ProbeSet:
         indices = draw(dataset, size, stratify=stratify, seed=seed)
         inputs, label = collect(dataset, indices, seed)
         total = len(dataset)  # type: ignore[arg-type]
-        chosen = _chosen(mask, indices, total, len(_positions(inputs)))
+        chosen = region_mask.of_items(mask, indices, total, inputs)
         features = None if feature_mask is None else of_items(feature_mask, indices, total)
         return cls(inputs, **{"label": label, "mask": chosen, "feature_mask": features} | fields)
 
@@ -262,86 +258,9 @@ class ProbeSet:
         object.__setattr__(self, name, value)
 
 
-def as_indices(target: int | Sequence[int] | Tensor) -> Tensor:
-    """A target that is no name, as a tensor.
-
-    Returns:
-        Output indices.
-
-    Raises:
-        ValueError: If they are not integers.
-    """
-    index = torch.as_tensor(target)
-    if index.is_floating_point() or index.is_complex() or index.dtype == torch.bool:
-        raise ValueError(f"A target is an integer output index, got {index.dtype}. For a regression use 'output'.")
-    return index
-
-
-def _label(label: Tensor | None, count: int) -> Tensor | None:
-    if label is None:
-        return None
-    label = torch.as_tensor(label).detach().cpu().clone()
-    label = label.long() if label.dtype == torch.bool else label
-    if label.shape[:1] != (count,):
-        raise ValueError(f"Expected a label for each of {count} samples, got shape {tuple(label.shape)}.")
-    return label
-
-
-def _target(target: Target | None, label: Tensor | None, count: int) -> Target:
-    classes = label is not None and not is_continuous(torch.as_tensor(label))
-    if target is None:
-        return "label" if classes else "predicted" if label is None else "output"
-    if isinstance(target, str):
-        if target not in TARGETS:
-            raise ValueError(unknown("target", target, TARGETS) + " Or give output indices.")
-        if target == "label" and not classes:
-            raise ValueError("The target 'label' needs integer class labels; pass label=, or choose another target.")
-        return target
-    index = as_indices(target).detach().cpu().clone()
-    if index.ndim and index.shape[0] != count:
-        raise ValueError(f"Expected a target for each of {count} samples, got shape {tuple(index.shape)}.")
-    if (index < 0).any():
-        raise ValueError(f"Targets are output indices from 0 on, got {int(index.min())}.")
-    return index
-
-
-def _mask(mask: Tensor | None, inputs: Inputs) -> Tensor | None:
-    if mask is None:
-        return None
-    leaf, positions = first_floating(inputs), _positions(inputs)
-    given = torch.as_tensor(mask).detach().cpu()
-    if given.ndim == leaf.ndim and leaf.ndim > 2 and given.shape[1] == 1:
-        given = given[:, 0]
-    if given.shape not in {positions, (leaf.shape[0], *positions)}:
-        raise ValueError(
-            f"The mask has shape {tuple(given.shape)}; expected {(leaf.shape[0], *positions)}, a value for each"
-            f" position of the input {tuple(leaf.shape)}, or {tuple(positions)} for the same mask in all samples."
-        )
-    if not ((given == 0) | (given == 1)).all():
-        raise ValueError("A mask holds True or False (or 1 and 0); other values were found.")
-    region = given.bool().expand(leaf.shape[0], *positions).clone()
-    if not region.any():
-        raise ValueError("The mask is empty in all samples: no position is marked.")
-    return region
-
-
-def _positions(inputs: Inputs) -> torch.Size:
-    leaf = first_floating(inputs)
-    return leaf.shape[2:] if leaf.ndim > 2 else leaf.shape[1:]
-
-
 def _names(given: Sequence[str], count: int) -> tuple[str, ...]:
     if not given:
         return tuple(f"sample_{i:0{len(str(count - 1))}d}" for i in range(count))
     if len(given) != count or len(set(given)) != count:
         raise ValueError(f"Expected {count} different names, one for each sample, got {len(set(given))}.")
     return tuple(map(str, given))
-
-
-def _chosen(mask: Mask | None, indices: Sequence[int], total: int, positions: int) -> Tensor | None:
-    if mask is None:
-        return None
-    if callable(mask):
-        return torch.stack([torch.as_tensor(mask(index)) for index in indices])
-    given = torch.as_tensor(mask)
-    return given[torch.tensor(indices)] if given.ndim > positions and given.shape[0] == total else given

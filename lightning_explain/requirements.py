@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
@@ -70,6 +71,38 @@ def require_own_name(trainer: Trainer, name: str) -> None:
             f"{len(same)} AttributionMonitors are called {name!r}: Lightning would average their scores."
             " Give each its own name=."
         )
+
+
+def require_scores(shown: Sequence[str], names: Sequence[str], prefix: str) -> None:
+    """Refuse to show scores that there are not.
+
+    Args:
+        shown: What the progress bar is to show, without the prefix.
+        names: The full names of all scores.
+        prefix: What these begin with.
+
+    Raises:
+        MisconfigurationException: If one is not among them.
+    """
+    unknown = [name for name in shown if f"{prefix}/{name}" not in names]
+    if unknown:
+        raise MisconfigurationException(f"prog_bar names no score: {unknown}. Known: {', '.join(names)}.")
+
+
+def remarks(trainer: Trainer, stage: str) -> Iterator[str]:
+    """What a user may not have meant.
+
+    Args:
+        trainer: The trainer.
+        stage: What is set up: ``"fit"``, ``"validate"`` or ``"test"``.
+
+    Yields:
+        Sentences.
+    """
+    if stage == "fit" and not trainer.enable_validation:
+        yield "This run has no validation, so AttributionMonitor never explains anything."
+    if not trainer.loggers:
+        yield "The trainer has no logger: attributions are scored, and no picture is written."
 
 
 def require_best(watched: tuple[str, str] | None) -> None:

@@ -13,7 +13,7 @@ from lightning_explain.attribution.engine import pose
 from lightning_explain.attribution.guard import borrowed
 from lightning_explain.attribution.place import Input, Layer, Neuron, Place
 from lightning_explain.inputs import Inputs, leaves, rebuild
-from lightning_explain.probe import Target
+from lightning_explain.targets import Target
 
 SAMPLES = 4
 

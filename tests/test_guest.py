@@ -1,3 +1,4 @@
+import warnings
 from types import SimpleNamespace
 
 import pytest
@@ -5,7 +6,7 @@ import runs
 import torch
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
-from lightning_explain.guest import as_fed, attempt, misconfiguration
+from lightning_explain.guest import Once, as_fed, attempt, misconfiguration
 
 
 def failing():
@@ -52,3 +53,12 @@ def test_inputs_come_in_the_precision_of_the_run(tmp_path):
 def test_settings_that_do_not_fit(error, said):
     with pytest.raises(MisconfigurationException, match=said), misconfiguration(runs.probe()):
         raise error
+
+
+def test_of_each_thing_is_warned_once():
+    once = Once()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for message in ("this", "that", "this"):
+            once.warn(message)
+    assert [str(warning.message) for warning in caught] == ["this", "that"]

@@ -14,9 +14,9 @@ from lightning_explain.attribution.budget import RowBudget
 from lightning_explain.attribution.engine import pose
 from lightning_explain.attribution.guard import borrowed
 from lightning_explain.attribution.model import Forward, call, output
-from lightning_explain.attribution.place import replaced
 from lightning_explain.attribution.problem import Problem
 from lightning_explain.attribution.replication import Replicating, replicated_or_warn, require_replicating
+from lightning_explain.attribution.scoring import replaced
 from lightning_explain.baseline import Baseline
 from lightning_explain.inputs import Inputs, Point, leaves, pick
 from lightning_explain.sampling import batches

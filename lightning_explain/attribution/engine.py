@@ -24,7 +24,7 @@ from lightning_explain.attribution.unresolved import Unresolved
 from lightning_explain.attribution.upsampling import upsampled
 from lightning_explain.baseline import Baseline, resolve
 from lightning_explain.inputs import Inputs, Point, batch_size, leaves, rebuild, require_finite
-from lightning_explain.probe import Target
+from lightning_explain.targets import Target
 
 
 @dataclass(frozen=True)

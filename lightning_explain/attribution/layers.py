@@ -13,7 +13,8 @@ from torch import Tensor
 
 from lightning_explain.attribution.interception import Split, capturing, intercepted
 from lightning_explain.attribution.model import output
-from lightning_explain.attribution.place import Input, Layer, Neuron, Place, explained, held
+from lightning_explain.attribution.place import Input, Layer, Neuron, Place, held
+from lightning_explain.attribution.scoring import explained
 from lightning_explain.inputs import Inputs, Point, leaves, take
 
 if TYPE_CHECKING:

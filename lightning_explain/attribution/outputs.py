@@ -14,6 +14,7 @@ from lightning_explain.attribution.derivative import accumulator
 from lightning_explain.attribution.model import output
 from lightning_explain.attribution.place import Input, Place
 from lightning_explain.attribution.problem import Points, Problem
+from lightning_explain.attribution.sweep import variable_of
 from lightning_explain.attribution.tail import shortened
 from lightning_explain.attribution.target import select_each
 from lightning_explain.feature_mask import select as select_mask
@@ -43,12 +44,12 @@ class Outputs(Problem):
     @cached_property
     def z(self) -> Point:  # noqa: D102
         # An input's variable is among its inputs: nothing is held twice.
-        return self._variable(self.inputs) if isinstance(self.place, Input) else self._repeated(self.single.z)
+        return variable_of(self, self.inputs) if isinstance(self.place, Input) else self._repeated(self.single.z)
 
     @cached_property
     def z0(self) -> Point:  # noqa: D102
         known = not isinstance(self.place, Input) or "z0" in vars(self.single)
-        return self._repeated(self.single.z0) if known else self._variable(self.baseline)
+        return self._repeated(self.single.z0) if known else variable_of(self, self.baseline)
 
     @cached_property
     def outputs(self) -> Tensor:  # noqa: D102

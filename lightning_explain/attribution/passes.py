@@ -9,12 +9,13 @@ from torch import Tensor
 
 from lightning_explain.attribution.derivative import derivative
 from lightning_explain.attribution.model import Recorded
-from lightning_explain.attribution.place import Input, explained
+from lightning_explain.attribution.place import Input
 from lightning_explain.attribution.problem import Problem
+from lightning_explain.attribution.scoring import explained
 from lightning_explain.attribution.target import resolve_target, select
 from lightning_explain.attribution.unresolved import Unresolved
 from lightning_explain.inputs import Point, leaves, pick
-from lightning_explain.probe import Target
+from lightning_explain.targets import Target
 
 
 def with_target(problem: Problem, target: Target, label: Tensor | None) -> Problem:

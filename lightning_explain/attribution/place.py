@@ -11,8 +11,8 @@ from torch import Tensor
 
 from lightning_explain.attribution.interception import NotBatchFirst, captured, capturing, intercepted
 from lightning_explain.attribution.model import output
-from lightning_explain.attribution.target import select
-from lightning_explain.inputs import Inputs, Point, is_continuous, leaves, names, rebuild, take
+from lightning_explain.attribution.scoring import explained, replaced
+from lightning_explain.inputs import Inputs, Point, is_continuous, leaves, names, take
 from lightning_explain.registry import unknown
 
 if TYPE_CHECKING:
@@ -270,38 +270,3 @@ def _written(index: Index) -> str:
         bounds = (index.start, index.stop) if index.step is None else (index.start, index.stop, index.step)
         return ":".join("" if bound is None else str(bound) for bound in bounds)
     return str(index)
-
-
-def replaced(problem: Question, z: Point, rows: Tensor) -> Inputs:
-    """Put the variable in the place of the inputs that can vary.
-
-    Args:
-        problem: The problem, with the samples.
-        z: The variable (m, ...) each; clones are given on, for a model may work in place on its inputs.
-        rows: The samples that the other inputs are taken from (m,).
-
-    Returns:
-        Inputs of m samples.
-    """
-    inputs, given = problem.inputs, dict(zip(problem.varied, z, strict=True))
-    point = tuple(
-        given[i].clone() if i in given else leaf.index_select(0, rows) for i, leaf in enumerate(leaves(inputs))
-    )
-    return rebuild(inputs, point)
-
-
-def explained(problem: Question, outputs: Tensor, rows: Tensor) -> Tensor:
-    """Read what is explained from what the model gave.
-
-    Args:
-        problem: The problem.
-        outputs: The model's outputs (m, ...).
-        rows: Whose targets are explained (m,).
-
-    Returns:
-        One number for each of ``rows``, (m,).
-    """
-    if problem.unresolved is not None:
-        return select(outputs, problem.unresolved.index(outputs, rows), problem.readout)
-    target = None if problem.target is None else problem.target.index_select(0, rows)
-    return select(outputs, target, problem.readout)

@@ -14,13 +14,14 @@ from torch import Tensor, nn
 from lightning_explain.attribution.budget import Body, RowBudget
 from lightning_explain.attribution.features import Features
 from lightning_explain.attribution.memory import RowSize
-from lightning_explain.attribution.model import Forward, Recorded, call, output
+from lightning_explain.attribution.model import Forward, call
 from lightning_explain.attribution.place import Input, Neuron, Place
+from lightning_explain.attribution.sweep import outputs_and_variable_of, outputs_of, variable_of
 from lightning_explain.attribution.tail import is_replaced
 from lightning_explain.attribution.target import Readout
 from lightning_explain.attribution.unresolved import Unresolved
 from lightning_explain.feature_mask import select as select_mask
-from lightning_explain.inputs import Inputs, Point, batch_size, is_continuous, leaves, pick, rebuild, take, varied
+from lightning_explain.inputs import Inputs, Point, batch_size, is_continuous, leaves, pick, take, varied
 
 T = TypeVar("T")
 Q = TypeVar("Q", bound="Question")
@@ -85,7 +86,7 @@ class Question:
     @cached_property
     def z(self) -> Point:
         """The variable of the place at the inputs, (n, ...) each."""
-        return self._variable(self.inputs)
+        return variable_of(self, self.inputs)
 
     @cached_property
     def z0(self) -> Point:
@@ -94,7 +95,7 @@ class Question:
         Raises:
             ValueError: If it is that at the samples, for integers that are held fixed.
         """
-        z0 = self._variable(self.baseline)
+        z0 = variable_of(self, self.baseline)
         if self._holds_ids_fixed and all(map(torch.equal, self.z, z0)):
             raise ValueError(
                 f"The baseline of {', '.join(self.place.names(self))} is what it is at the samples, for the integer"
@@ -118,17 +119,10 @@ class Question:
     def outputs(self) -> Tensor:
         """The model's outputs for the samples, (n, ...), detached."""
         if is_replaced(self.place) and not self.create_graph and "z" not in vars(self):
-            return self._outputs_and_variable()
-        parts: list[Tensor] = []
-
-        def body(chunk: slice) -> None:
-            # Copies, for the model may work in place on its inputs.
-            part = rebuild(self.inputs, tuple(leaf[chunk].clone() for leaf in leaves(self.inputs)))
-            with torch.no_grad():
-                parts.append(output(self.model, part, self.forward).clone())  # a view would keep all its base
-
-        self.run(self.samples, "forward", body)
-        return torch.cat(parts)
+            outputs, z = outputs_and_variable_of(self)
+            self.remember(z=z)
+            return outputs
+        return outputs_of(self)
 
     def run(self, total: int, kind: str, body: Body) -> None:
         """Do rows chunk by chunk, by the row budget.
@@ -272,36 +266,6 @@ class Question:
         if self.unresolved.outputs is None:
             self.unresolved.index(self.outputs, torch.arange(self.samples, device=self.outputs.device))
         self.remember(outputs=self.unresolved.outputs)  # type: ignore[arg-type]  # all samples are known now
-
-    def _outputs_and_variable(self) -> Tensor:
-        # A layer's variable takes a pass of the model, which gives the outputs too.
-        recorded = Recorded(self.forward)
-        watching = replace(self, forward=recorded)
-        parts: list[tuple[Point, Tensor]] = []
-
-        def body(chunk: slice) -> None:
-            part = take(self.inputs, torch.arange(chunk.start, chunk.stop, device=leaves(self.inputs)[0].device))
-            z, given = self.place.variable(watching, part), recorded.output(self.model, part)
-            # A model may switch gradients on by itself.
-            parts.append((tuple(leaf.detach() for leaf in z), given.detach().clone()))
-
-        self.run(self.samples, f"forward{self.place}", body)
-        variables, outputs = zip(*parts, strict=True)
-        self.remember(z=tuple(map(torch.cat, zip(*variables, strict=True))))
-        return torch.cat(outputs)
-
-    def _variable(self, inputs: Inputs) -> Point:
-        parts: list[Point] = []
-
-        def body(chunk: slice) -> None:
-            rows = torch.arange(chunk.start, chunk.stop, device=leaves(inputs)[0].device)
-            z = self.place.variable(self, take(inputs, rows))
-            parts.append(z if self.create_graph else tuple(leaf.detach() for leaf in z))
-
-        if isinstance(self.place, (Input, Neuron)):  # no pass of the model, from which a budget could learn
-            return self.place.variable(self, inputs)
-        self.run(self.samples, f"forward{self.place}", body)
-        return tuple(torch.cat(tensors) for tensors in zip(*parts, strict=True))
 
     @property
     def _holds_ids_fixed(self) -> bool:

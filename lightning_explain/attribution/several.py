@@ -20,7 +20,7 @@ from lightning_explain.attribution.replication import Replicating, replicated_or
 from lightning_explain.attribution.target import resolve_target
 from lightning_explain.baseline import Baseline
 from lightning_explain.inputs import Inputs, require_finite
-from lightning_explain.probe import Target
+from lightning_explain.targets import Target
 
 
 def explain_methods(  # noqa: PLR0913  (the whole question in one call)

@@ -11,8 +11,9 @@ from torch import Tensor
 
 from lightning_explain.attribution.derivative import accumulator
 from lightning_explain.attribution.memory import available
-from lightning_explain.attribution.place import Layer, Place, explained
+from lightning_explain.attribution.place import Layer, Place
 from lightning_explain.attribution.prefix import Prefix
+from lightning_explain.attribution.scoring import explained
 from lightning_explain.inputs import Inputs, Point, leaves, pick
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ from typing import Literal, TypeAlias
 import torch
 from torch import Tensor
 
-from lightning_explain.probe import TARGETS, Target, as_indices
 from lightning_explain.registry import unknown
+from lightning_explain.targets import TARGETS, Target, as_indices
 
 Readout: TypeAlias = Literal["raw", "probability", "top", "first"]
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from lightning_explain.attribution.target import resolve_target
-from lightning_explain.probe import Target
+from lightning_explain.targets import Target
 
 
 @dataclass(eq=False)

@@ -14,10 +14,10 @@ from lightning.pytorch import LightningModule
 
 from lightning_explain.auditing.importing import load_object
 from lightning_explain.auditing.restoring import require_named, restore
-from lightning_explain.callback import CHECKPOINT_KEY
 from lightning_explain.gate import Gate, History
 from lightning_explain.probe import ProbeSet
 from lightning_explain.registry import unknown
+from lightning_explain.saved_state import CHECKPOINT_KEY
 from lightning_explain.settings import Settings
 
 _UNREADABLE = (

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from lightning_explain.captum.errors import ArgumentError, ArgumentTypeError
-from lightning_explain.inputs import Point
+from lightning_explain.inputs import Point, is_continuous
 
 Tensors: TypeAlias = Tensor | tuple[Tensor, ...]
 Baselines: TypeAlias = Tensor | int | float | tuple[Tensor | int | float, ...] | None
@@ -31,6 +31,33 @@ def as_inputs(inputs: Tensors) -> Point:
     if not given:
         raise ArgumentError("There is nothing to explain: inputs is an empty tuple.")
     return given
+
+
+def has_samples(point: Point) -> bool:
+    """Whether there is at least one row.
+
+    Args:
+        point: Tensors (n, ...).
+
+    Returns:
+        False if none of them has one.
+    """
+    return any(leaf.ndim == 0 or len(leaf) > 0 for leaf in point)
+
+
+def require_samples(point: Point, what: str = "inputs") -> None:
+    """Refuse an empty batch.
+
+    Args:
+        point: Tensors (n, ...).
+        what: What they are.
+
+    Raises:
+        ArgumentError: If there are no samples.
+    """
+    if not has_samples(point):
+        shapes = ", ".join(str(tuple(leaf.shape)) for leaf in point)
+        raise ArgumentError(f"Expected at least one sample, got {what} of shape {shapes}.")
 
 
 def as_arguments(additional_forward_args: object) -> tuple[Any, ...]:
@@ -75,6 +102,49 @@ def promoted(point: Point, other: Point) -> Point:
         leaf if leaf.is_floating_point() else leaf.to(torch.promote_types(leaf.dtype, held.dtype))
         for leaf, held in zip(point, other, strict=True)
     )
+
+
+def as_numbers(point: Point) -> Point:
+    """Tensors whose integers are floating point numbers.
+
+    Returns:
+        Tensors like ``point``.
+    """
+    return tuple(leaf if is_continuous(leaf) else leaf.to(torch.get_default_dtype()) for leaf in point)
+
+
+def require_numbers(point: Point) -> None:
+    """Refuse integers, for methods of gradients.
+
+    Args:
+        point: The inputs.
+
+    Raises:
+        ArgumentTypeError: If there are some.
+    """
+    for number, leaf in enumerate(point):
+        if not is_continuous(leaf):
+            raise ArgumentTypeError(
+                f"Input {number} holds {leaf.dtype} values, for which there is no gradient. If they are numbers, give"
+                " them as such, inputs.float(); of ids, explain the layer that turns them into numbers,"
+                " LayerIntegratedGradients(model, <embedding>), or use FeatureAblation."
+            )
+
+
+def require_alike(point: Point, like: Point, what: str) -> None:
+    """Refuse tensors that are not as many as others, and of their shapes.
+
+    Args:
+        point: Tensors.
+        like: The others.
+        what: What the tensors are, and whose shapes they should have, as the message begins.
+
+    Raises:
+        ArgumentError: If two shapes differ.
+    """
+    shapes = [[tuple(leaf.shape) for leaf in tensors] for tensors in (like, point)]
+    if shapes[0] != shapes[1]:
+        raise ArgumentError(f"{what}, {shapes[0]}, got {shapes[1]}.")
 
 
 def as_masks(feature_mask: Tensors | None, inputs: Point) -> Point | None:

@@ -39,6 +39,7 @@ class Ask:
         owed: Whether the delta counts what is missing, as Captum counts that of relevances, not what is too much.
         whole: Whether the model is run on the whole batch first, to see whether it gives a row for each sample: where
             attributions of other outputs have another form. Baselines may then have any shape that broadcasts.
+        between: Whether the model is run between the inputs and their baseline: integers are then numbers, not ids.
         batched: The method where the model gives numbers for the batch as a whole, which is one sample then; None:
             the same.
         one_output: Whether the model must give one number for each sample, or for the batch.
@@ -60,6 +61,7 @@ class Ask:
     delta: bool = False
     owed: bool = False
     whole: bool = False
+    between: bool = False
     zero_where_unused: bool = False
     batched: Method | None = None
     one_output: bool = False
@@ -71,6 +73,11 @@ class Ask:
         """Whether it matters what the model gives: not at a neuron, nor for what is there."""
         at_neuron = isinstance(self.place, Neuron) and not self.method.through
         return self.method.about_score and not at_neuron
+
+    @property
+    def takes_gradients(self) -> bool:
+        """Whether gradients are taken with respect to the inputs, not to what goes through a layer."""
+        return isinstance(self.place, (Input, Neuron)) and self.method.about_score and not self.whole
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,7 +15,7 @@ from lightning_explain.attribution.engine import pose
 from lightning_explain.attribution.guard import borrowed
 from lightning_explain.attribution.interception import NotBatchFirst, UnreachedError
 from lightning_explain.attribution.layers import Layers, as_a_whole
-from lightning_explain.attribution.methods import Method
+from lightning_explain.attribution.methods import Activation, FeatureAblation, FeaturePermutation, Method, Occlusion
 from lightning_explain.attribution.model import Forward
 from lightning_explain.attribution.outputs import of_each
 from lightning_explain.attribution.place import Layer, Neuron
@@ -25,16 +25,21 @@ from lightning_explain.captum.arguments import (
     as_baselines,
     as_inputs,
     as_masks,
+    as_numbers,
+    has_samples,
     positions,
     promoted,
+    require_numbers,
+    require_samples,
+    shaped_like,
 )
 from lightning_explain.captum.ask import Answer, Ask, in_the_form_of_inputs
 from lightning_explain.captum.bar import bar
 from lightning_explain.captum.calling import OnePerBatch, PerBatch, PerSample
-from lightning_explain.captum.errors import ArgumentError
+from lightning_explain.captum.errors import ArgumentError, ArgumentTypeError
 from lightning_explain.captum.host import Host, owner_of, seed
 from lightning_explain.captum.selecting import common, own
-from lightning_explain.inputs import Point, leaves, pick
+from lightning_explain.inputs import Point, is_continuous, leaves, pick
 
 
 def answer(forward_func: Callable[..., Any], ask: Ask) -> Any:  # noqa: ANN401
@@ -74,7 +79,13 @@ def _answer(forward_func: Callable[..., Any], host: Host, ask: Ask, budget: RowB
     inputs = as_inputs(ask.inputs)
     baselines = as_baselines(ask.baselines, inputs, broadcast=ask.whole)
     inputs, baselines = promoted(inputs, baselines), promoted(baselines, inputs)
+    if ask.between and not all(map(is_continuous, inputs)):
+        return _between_integers(forward_func, host, ask, (inputs, baselines), budget)
+    if ask.takes_gradients:
+        require_numbers(inputs)
     arguments = as_arguments(ask.additional_forward_args)
+    if not has_samples(inputs):
+        return _of_nothing(forward_func, host, ask, inputs)
     samples = inputs[0].shape[0] if inputs[0].ndim else 0
     if samples and all(leaf.ndim and len(leaf) == samples for leaf in inputs):
         try:
@@ -90,6 +101,34 @@ def _answer(forward_func: Callable[..., Any], host: Host, ask: Ask, budget: RowB
         batch = replace(batch, total=True, read=ask.reads_outputs)
         return _at_a_place(ask, _posed(host, ask, RowBudget(1, budget.progress), batch, *whole), inputs)
     return _per_batch(batch, ask, _posed(host, ask, budget, batch, *whole), inputs)
+
+
+def _of_nothing(forward_func: Callable[..., Any], host: Host, ask: Ask, inputs: Point) -> Answer:
+    # Where Captum explains an empty batch, there are no attributions, in their form; elsewhere it is a mistake.
+    if not isinstance(ask.method, (Activation, FeatureAblation, FeaturePermutation, Occlusion)):
+        require_samples(inputs)
+    whole, ask = tuple(leaf[None] for leaf in inputs), replace(ask, place=as_a_whole(ask.place))
+    call = PerBatch(forward_func, as_arguments(ask.additional_forward_args), read=False)
+    problem = _posed(host, ask, RowBudget(1), call, whole, whole)
+    point = tuple(torch.zeros_like(leaf[0]) for leaf in problem.z)
+    problem.remember(z=point, outputs=point[0].new_zeros(0) + 0.0)  # of integers in floating point
+    return Answer(ask, problem, [point], (0,), per_batch=False)
+
+
+def _between_integers(
+    forward_func: Callable[..., Any], host: Host, ask: Ask, ends: tuple[Point, Point], budget: RowBudget
+) -> Answer:
+    inputs, baselines = map(as_numbers, ends)
+    try:
+        return _answer(
+            forward_func, host, replace(ask, inputs=shaped_like(ask.inputs, inputs), baselines=baselines), budget
+        )
+    except RuntimeError as error:
+        raise ArgumentTypeError(
+            "Integers were made numbers, for the model is run between them and their baseline, and it failed:"
+            f" {error} Of ids, explain the layer that turns them into numbers, LayerIntegratedGradients(model,"
+            " <embedding>), or use FeatureAblation."
+        ) from error
 
 
 def _in_batches(ask: Ask, samples: int, budget: RowBudget) -> RowBudget:

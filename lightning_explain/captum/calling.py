@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from inspect import signature
 from typing import Any
@@ -113,10 +113,21 @@ class PerSample:
         near = expected.abs().max() * torch.finfo(expected.dtype).eps ** 0.5
         return twice.shape == expected.shape and torch.allclose(twice, expected, 0, float(near), equal_nan=True)
 
-    def _given(self, inputs: Point) -> Any:  # noqa: ANN401
+    def calls(self, inputs: Point) -> Iterator[tuple[Point, tuple[Any, ...]]]:
+        """What the function is given for some samples.
+
+        Yields:
+            The inputs (m, ...), and the arguments that follow them.
+        """
         held = iter(inputs[self.count :])
-        arguments = [next(held) if self._has_rows(argument) else argument for argument in self.arguments]
-        return given(self.function, inputs[: self.count], arguments)
+        yield (
+            inputs[: self.count],
+            tuple(next(held) if self._has_rows(argument) else argument for argument in self.arguments),
+        )
+
+    def _given(self, inputs: Point) -> Any:  # noqa: ANN401
+        ((point, arguments),) = self.calls(inputs)
+        return given(self.function, point, arguments)
 
     def _has_rows(self, argument: object) -> bool:
         return isinstance(argument, Tensor) and argument.ndim > 0 and len(argument) == self.samples
@@ -150,14 +161,22 @@ class PerBatch:
         Raises:
             ArgumentError: If there is more than one number for each row of it, and one is explained.
         """
-        return torch.stack([self._one(tuple(leaf[row] for leaf in inputs)) for row in range(len(inputs[0]))])
+        return torch.stack([self._one(*call) for call in self.calls(inputs)])
 
-    def _one(self, batch: Point) -> Tensor:
+    def calls(self, inputs: Point) -> Iterator[tuple[Point, tuple[Any, ...]]]:
+        """What the function is given for some batches.
+
+        Yields:
+            The inputs (n, ...) of each batch, and the arguments that follow them.
+        """
+        for row in range(len(inputs[0])):
+            yield tuple(leaf[row] for leaf in inputs), self.arguments
+
+    def _one(self, batch: Point, arguments: tuple[Any, ...]) -> Tensor:
+        found = given(self.function, batch, arguments)
         if not self.read:
-            given(self.function, batch, self.arguments)
             return batch[0].flatten()[:1]
-        found = called(self.function, batch, self.arguments)
-        found = found if found.ndim == 0 else selected(found, self.target)
+        found = explained(found, batch, self.target)
         if self.total:
             require_one_each(found)
         if not self.shapes:
@@ -190,6 +209,26 @@ def called(function: Function, inputs: Point, arguments: tuple[Any, ...] | list[
     return as_tensor(given(function, inputs, arguments), inputs)
 
 
+def explained(found: Any, inputs: Point, target: Target) -> Tensor:  # noqa: ANN401
+    """Read what is explained from what a forward function returned.
+
+    Args:
+        found: What it returned.
+        inputs: What it was given.
+        target: Which output is explained; of one number for the batch nothing is left to choose.
+
+    Returns:
+        What the target selects, (n, ...); or the one number.
+
+    Raises:
+        ArgumentTypeError: If there is no tensor in it.
+        ArgumentError: If the target does not fit.
+        SelectionError: If there is no such output.
+    """
+    output = as_tensor(found, inputs)
+    return output if output.ndim == 0 else selected(output, target)
+
+
 def given(function: Function, inputs: Point, arguments: tuple[Any, ...] | list[Any]) -> Any:  # noqa: ANN401
     """Call a forward function, whatever comes out.
 
@@ -219,8 +258,10 @@ def as_tensor(found: Any, inputs: Point) -> Tensor:  # noqa: ANN401
         raise ArgumentTypeError("The forward function gives a Future: call attribute_future, where there is one.")
     try:
         output = prediction(found)
-    except TypeError as error:
-        raise ArgumentTypeError(str(error)) from None
+    except TypeError:
+        raise ArgumentTypeError(
+            f"The forward function must give a tensor, got {type(found).__name__}: explain a function that picks one."
+        ) from None
     return output.to(next((leaf.device for leaf in inputs if isinstance(leaf, Tensor)), output.device))
 
 

@@ -9,22 +9,25 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.futures import Future
 
 from lightning_explain.attribution.budget import RowBudget
 from lightning_explain.attribution.guard import borrowed
 from lightning_explain.captum.arguments import Tensors
+from lightning_explain.captum.calling import explained, given
 from lightning_explain.captum.errors import ArgumentTypeError
 from lightning_explain.captum.host import Host, owner_of
-from lightning_explain.captum.selecting import Target, selected
+from lightning_explain.captum.repeating import Repetition, has_rows, is_for_each
+from lightning_explain.captum.selecting import Target
 from lightning_explain.inputs import Point
 from lightning_explain.randomness import isolated, taken_down
 
 
-def as_point(given: object, what: str) -> Point:
+def as_point(held: object, what: str) -> Point:
     """The tensors of what a function of the user's gave, or was given beside the inputs.
 
     Args:
-        given: A tensor or a tuple of tensors.
+        held: A tensor or a tuple of tensors.
         what: What it is, as the message begins.
 
     Returns:
@@ -33,10 +36,10 @@ def as_point(given: object, what: str) -> Point:
     Raises:
         ArgumentTypeError: If it is something else.
     """
-    found = given if isinstance(given, tuple) else (given,)
+    found = held if isinstance(held, tuple) else (held,)
     wrong = [type(leaf).__name__ for leaf in found if not isinstance(leaf, Tensor)]
     if wrong or not found:
-        said = f"a tuple with {wrong[0] if wrong else 'nothing'}" if isinstance(given, tuple) else wrong[0]
+        said = f"a tuple with {wrong[0] if wrong else 'nothing'}" if isinstance(held, tuple) else wrong[0]
         raise ArgumentTypeError(f"{what} must be a tensor or a tuple of tensors, got {said}.")
     return found
 
@@ -48,37 +51,6 @@ def unpacked(point: Point) -> Tensors:
         The tensor, or the tuple.
     """
     return point[0] if len(point) == 1 else point
-
-
-def repeated(arguments: tuple[Any, ...], times: int) -> tuple[Any, ...]:
-    """Repeat the rows of all tensors one batch behind the other.
-
-    Returns:
-        The arguments; what has no rows is as it was.
-    """
-    return tuple(torch.cat([held] * times) if times > 1 and _has_rows(held) else held for held in arguments)
-
-
-def interleaved(arguments: tuple[Any, ...], times: int) -> tuple[Any, ...]:
-    """Repeat each row of all tensors in its place.
-
-    Returns:
-        The arguments; what has no rows is as it was.
-    """
-    return tuple(held.repeat_interleave(times, dim=0) if _has_rows(held) else held for held in arguments)
-
-
-def interleaved_target(target: Target, times: int) -> Target:
-    """Repeat each row's target in its place.
-
-    Returns:
-        A target of the same kind; one that is for all rows is as it was.
-    """
-    if isinstance(target, list):
-        return [index for index in target for _ in range(times)]  # type: ignore[return-value]  # of the same kind
-    if isinstance(target, Tensor) and _is_for_each(target):
-        return target.repeat_interleave(times, dim=0)
-    return target
 
 
 def lent(function: Callable[..., Any]) -> AbstractContextManager[None]:
@@ -155,7 +127,7 @@ class Call:
         Returns:
             What it gives.
         """
-        return self.function(*map(_usable, inputs), *map(_usable, self.additional))
+        return given(self.function, tuple(map(_usable, inputs)), tuple(map(_usable, self.additional)))
 
     def scores(self, point: Point) -> Tensor:
         """The selected number of each row, without gradients, inside :func:`kept`.
@@ -193,43 +165,32 @@ class Call:
             NotImplementedError: If the function gives a future.
             ArgumentTypeError: If it gives no tensor.
         """
-        given = self.outputs(*point)
-        if isinstance(given, torch.futures.Future):
+        found = self.outputs(*point)
+        if isinstance(found, Future):
             raise NotImplementedError("A forward function that gives a future is not supported; wait for its value.")
-        if not isinstance(given, Tensor):
-            raise ArgumentTypeError(f"The forward function must give a tensor, got {type(given).__name__}.")
-        return selected(given, self.target)
+        return explained(found, point, self.target)
 
-    def interleaved(self, times: int) -> Call:
-        """The same call, for inputs each of whose rows is repeated in its place.
+    def repeated(self, copies: Repetition) -> Call:
+        """The same call, for copies of the inputs.
 
         Returns:
             A call.
         """
-        target = interleaved_target(self.target, times)
-        return replace(self, additional=interleaved(self.additional, times), target=target)
+        return replace(self, additional=copies.each(self.additional), target=copies.target(self.target))
 
     def _has_a_row_each(self, point: Point) -> bool:
-        held = [*point, *filter(_has_rows, self.additional), *([self.target] if _is_for_each(self.target) else [])]
+        held = [*point, *filter(has_rows, self.additional), *([self.target] if is_for_each(self.target) else [])]
         return all(len(found) == len(point[0]) for found in held)
 
     def _rows(self, chunk: slice) -> Call:
-        additional = tuple(held[chunk] if _has_rows(held) else held for held in self.additional)
-        target = self.target[chunk] if _is_for_each(self.target) else self.target  # type: ignore[index]
+        additional = tuple(held[chunk] if has_rows(held) else held for held in self.additional)
+        target = self.target[chunk] if is_for_each(self.target) else self.target  # type: ignore[index]
         return replace(self, additional=additional, target=target)
 
 
 def _devices(function: Callable[..., Any]) -> set[torch.device]:
     owner = owner_of(function)
     return set() if owner is None else {parameter.device for parameter in owner.parameters()}
-
-
-def _is_for_each(target: Target) -> bool:
-    return isinstance(target, list) or (isinstance(target, Tensor) and target.numel() > 1)
-
-
-def _has_rows(held: object) -> bool:
-    return isinstance(held, Tensor) and held.ndim > 0
 
 
 def _usable(held: Any) -> Any:  # noqa: ANN401

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -18,9 +18,32 @@ from lightning_explain.metrics.complexity.degenerate import is_degenerate
 from lightning_explain.metrics.perturbation import Course, Curve, Perturbations
 from lightning_explain.randomness import stream
 
+T = TypeVar("T")
+
 
 @dataclass(frozen=True)
-class Evaluation:
+class Remembering:
+    """What several metrics ask for alike is computed once."""
+
+    _memory: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False)
+
+    def remembered(self, key: Hashable, compute: Callable[[], T]) -> T:
+        """Compute something once.
+
+        Args:
+            key: What it is.
+            compute: Makes it.
+
+        Returns:
+            What ``compute`` gave, the first time.
+        """
+        if key not in self._memory:
+            self._memory[key] = compute()
+        return self._memory[key]  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True)
+class Evaluation(Remembering):
     """One method's attributions of the probe set, ready to be scored.
 
     Args:
@@ -46,7 +69,6 @@ class Evaluation:
     best: Tensor | None = None
     randomised: Tensor | None = None
     others: Mapping[str, Tensor] = field(default_factory=dict)
-    _memory: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False)
 
     @cached_property
     def scores(self) -> Tensor:
@@ -86,10 +108,12 @@ class Evaluation:
         Returns:
             The curve, computed once for each course; NaN for maps that order nothing.
         """
-        if course not in self._memory:
+
+        def ordered() -> Curve:
             curve = self.perturbations.curve(self.scores, course)
-            self._memory[course] = replace(curve, values=curve.values.masked_fill(self.void[:, None], torch.nan))
-        return self._memory[course]  # type: ignore[no-any-return]
+            return replace(curve, values=curve.values.masked_fill(self.void[:, None], torch.nan))
+
+        return self.remembered(course, ordered)
 
     def explain(self, problem: Problem) -> Point:
         """Explain something else, other inputs say, in the same way.
@@ -113,23 +137,9 @@ class Evaluation:
         """
         return self.perturbations.features.gather(point)
 
-    def remembered(self, key: Hashable, compute: Any) -> Any:  # noqa: ANN401
-        """Compute something once for this evaluation: what several metrics ask for alike.
-
-        Args:
-            key: What it is.
-            compute: Makes it, without arguments.
-
-        Returns:
-            What ``compute`` gave, the first time.
-        """
-        if key not in self._memory:
-            self._memory[key] = compute()
-        return self._memory[key]
-
 
 @dataclass(frozen=True)
-class RandomEvaluation:
+class RandomEvaluation(Remembering):
     """The yardstick: random attributions of the same samples, measured against the same removals.
 
     Args:
@@ -141,7 +151,6 @@ class RandomEvaluation:
     perturbations: Perturbations
     mask: Tensor | None = None
     seed: int = 0
-    _memory: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False)
 
     @cached_property
     def scores(self) -> Tensor:
@@ -167,20 +176,4 @@ class RandomEvaluation:
         Returns:
             The curve, computed once for each course.
         """
-        if course not in self._memory:
-            self._memory[course] = self.perturbations.curve(self.scores, course)
-        return self._memory[course]  # type: ignore[no-any-return]
-
-    def remembered(self, key: Hashable, compute: Any) -> Any:  # noqa: ANN401
-        """Compute something once for this yardstick, see :meth:`Evaluation.remembered`.
-
-        Args:
-            key: What it is.
-            compute: Makes it, without arguments.
-
-        Returns:
-            What ``compute`` gave, the first time.
-        """
-        if key not in self._memory:
-            self._memory[key] = compute()
-        return self._memory[key]
+        return self.remembered(course, lambda: self.perturbations.curve(self.scores, course))

@@ -14,11 +14,11 @@ from lightning_explain.attribution.model import Forward, call
 from lightning_explain.attribution.problem import Problem
 from lightning_explain.attribution.settings import require_kind
 from lightning_explain.inputs import Inputs, rebuild, require_finite
-from lightning_explain.probe import Target
 from lightning_explain.robust.attack import Attack
 from lightning_explain.robust.losses import Loss, surprise
 from lightning_explain.robust.minimal import correct
 from lightning_explain.robust.perturb import attacked
+from lightning_explain.targets import Target
 
 ORIGINAL = "original"
 

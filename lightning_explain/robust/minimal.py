@@ -16,11 +16,11 @@ from lightning_explain.attribution.model import Forward, call
 from lightning_explain.attribution.problem import Problem
 from lightning_explain.attribution.settings import numbers
 from lightning_explain.inputs import Inputs, leaves, rebuild, require_finite
-from lightning_explain.probe import Target
 from lightning_explain.robust.attack import Attack
 from lightning_explain.robust.losses import Loss
 from lightning_explain.robust.perturb import attacked
 from lightning_explain.robust.search import smallest
+from lightning_explain.targets import Target
 
 
 @dataclass(frozen=True, eq=False)

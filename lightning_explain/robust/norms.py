@@ -92,7 +92,7 @@ class L2:
         """
         direction = torch.randn(free.shape, generator=generator, dtype=torch.float32).to(free)
         uniform = column(torch.rand(len(free), generator=generator, dtype=torch.float32).to(free), free)
-        dimensions = column(free.reshape(len(free), -1).sum(dim=1).clamp(min=1), free)
+        dimensions = column(_by_rows(free).sum(dim=1).clamp(min=1), free)
         return self.ascent(direction * free) * uniform.pow(1 / dimensions) * radius
 
 
@@ -102,4 +102,9 @@ NORMS: dict[str, type[LInf] | type[L2]] = {"Linf": LInf, "L2": L2}
 
 def _over_rows(tensor: Tensor, order: float) -> Tensor:
     # The norm of each row, (n, 1, ..., 1).
-    return column(torch.linalg.vector_norm(tensor.reshape(len(tensor), -1), order, dim=1), tensor)
+    return column(torch.linalg.vector_norm(_by_rows(tensor), order, dim=1), tensor)
+
+
+def _by_rows(tensor: Tensor) -> Tensor:
+    # (n, elements), also where n is 0.
+    return tensor.reshape(len(tensor), tensor.shape[1:].numel())

@@ -11,14 +11,15 @@ from lightning_explain.attribution.budget import RowBudget
 from lightning_explain.attribution.engine import pose
 from lightning_explain.attribution.guard import borrowed
 from lightning_explain.attribution.model import Forward, call, output
-from lightning_explain.attribution.place import Input, replaced
+from lightning_explain.attribution.place import Input
 from lightning_explain.attribution.problem import Problem
+from lightning_explain.attribution.scoring import replaced
 from lightning_explain.inputs import Inputs, Point, is_continuous, leaves, names, rebuild, require_finite, varied
-from lightning_explain.probe import Target
 from lightning_explain.robust.attack import Attack, Slope, carried_out
 from lightning_explain.robust.losses import Loss, surprise
 from lightning_explain.robust.masks import free_elements
 from lightning_explain.robust.slope import slope_at
+from lightning_explain.targets import Target
 
 
 def perturb(  # noqa: PLR0913  (what is asked, and how)

@@ -1,7 +1,19 @@
 import pytest
 import torch
 
-from lightning_explain.captum.arguments import as_arguments, as_baselines, as_inputs, as_masks, promoted, shaped_like
+from lightning_explain.captum.arguments import (
+    as_arguments,
+    as_baselines,
+    as_inputs,
+    as_masks,
+    as_numbers,
+    has_samples,
+    promoted,
+    require_alike,
+    require_numbers,
+    require_samples,
+    shaped_like,
+)
 from lightning_explain.captum.errors import ArgumentError, ArgumentTypeError
 
 X = torch.arange(6.0).reshape(2, 3)
@@ -93,3 +105,28 @@ def test_a_mask_of_whole_numbers_may_be_of_any_dtype() -> None:
 def test_a_mask_that_does_not_fit_is_named(mask: object, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         as_masks(mask, (X,))
+
+
+def test_tensors_of_the_same_shapes() -> None:
+    require_alike((X, X), (X + 1, X.long()), "These must be as those")
+    with pytest.raises(ArgumentError, match=r"These must be as those, \[\(2, 3\), \(2, 3\)\], got \[\(2, 3\)\]"):
+        require_alike((X,), (X, X), "These must be as those")
+    with pytest.raises(ArgumentError, match=r"got \[\(2, 2\)\]"):
+        require_alike((X[:, :2],), (X,), "These must be as those")
+
+
+def test_samples() -> None:
+    assert has_samples((X, X[:0]))
+    assert has_samples((torch.tensor(1.0),))
+    assert not has_samples((X[:0], X[:0, 0]))
+    require_samples((X,))
+    with pytest.raises(ArgumentError, match=r"Expected at least one sample, got these of shape \(0, 3\), \(0,\)"):
+        require_samples((X[:0], X[:0, 0]), "these")
+
+
+def test_numbers() -> None:
+    half, whole = as_numbers((X.half(), X.long()))
+    assert (half.dtype, whole.dtype) == (torch.float16, torch.float32)
+    require_numbers((X, X.half()))
+    with pytest.raises(ArgumentTypeError, match=r"Input 1 holds torch.bool values.*inputs\.float\(\)"):
+        require_numbers((X, X > 0))

@@ -1,12 +1,9 @@
-from functools import partial
-
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from lightning_explain.captum.calling import OnePerBatch, PerBatch, PerSample, called
-from lightning_explain.captum.errors import ArgumentError, ArgumentTypeError
-from lightning_explain.captum.host import Host, owner_of
+from lightning_explain.captum.calling import OnePerBatch, PerBatch, PerSample, called, explained
+from lightning_explain.captum.errors import ArgumentError
 
 X = torch.arange(6.0).reshape(3, 2)
 
@@ -49,26 +46,13 @@ def test_numbers_become_tensors_of_their_precision() -> None:
     assert called(lambda _: 3, (X,), ()).dtype == torch.int64
     assert called(lambda _: 0.1, (X,), ()).dtype == torch.float64
     assert called(lambda: X, (X,), ()) is X
-    with pytest.raises(TypeError, match="got str"):
+    with pytest.raises(TypeError, match="The forward function must give a tensor, got str"):
         called(lambda _: "three", (X,), ())
 
 
-def test_what_a_function_belongs_to_is_found() -> None:
-    model = nn.Linear(2, 1)
-    assert owner_of(model) is owner_of(model.forward) is owner_of(partial(model.forward)) is model
-    assert owner_of(lambda x: x) is None
-    host = Host(model.forward, [model])
-    assert [name for name, _ in host.named_modules()] == ["", "layer0"]
-
-
-def test_what_cannot_be_called_is_refused() -> None:
-    with pytest.raises(ArgumentTypeError, match="a module or a function, got int"):
-        Host(3)
-    with pytest.raises(ArgumentTypeError, match="got str"):
-        Host(nn.ReLU(), ["conv1"])
-
-
-def test_layers_are_called_what_the_user_calls_them() -> None:
-    model = nn.Sequential(nn.Linear(2, 2), nn.Sequential(nn.ReLU()))
-    host = Host(model, [model[1][0], nn.Linear(1, 1)])
-    assert host.in_words("'layer0' comes before 'layer1'") == "'1.0' comes before 'Linear'"
+def test_the_target_chooses_from_what_came() -> None:
+    assert torch.equal(explained(X, (X,), 1), X[:, 1])
+    assert torch.equal(explained((X, "more"), (X,), [0, 1, 0]), torch.tensor([0.0, 3.0, 4.0]))
+    assert explained(5, (X,), 1) == 5  # one number for the batch: there is nothing to choose from
+    with pytest.raises(IndexError, match=r"The target 2 does not fit outputs of shape \(n, 2\)"):
+        explained(X, (X,), 2)

@@ -7,16 +7,8 @@ import torch
 from torch import nn
 
 from lightning_explain.captum.errors import ArgumentTypeError
-from lightning_explain.captum.lending import (
-    Call,
-    as_point,
-    interleaved,
-    interleaved_target,
-    kept,
-    lent,
-    repeated,
-    unpacked,
-)
+from lightning_explain.captum.lending import Call, as_point, kept, lent, unpacked
+from lightning_explain.captum.repeating import Repetition
 
 X = torch.arange(6.0).view(3, 2)
 
@@ -29,25 +21,6 @@ def test_points():
     for bad, said in (([X], "list"), ((X, 1), "a tuple with int"), ((), "a tuple with nothing"), (None, "NoneType")):
         with pytest.raises(ArgumentTypeError, match=f"It must be a tensor or a tuple of tensors, got {said}"):
             as_point(bad, "It")
-
-
-def test_what_has_rows_is_repeated():
-    given = (X, 3, None, torch.tensor(2.0), "x")
-    together, in_place = repeated(given, 2), interleaved(given, 2)
-    assert together[0][:, 0].tolist() == [0, 2, 4, 0, 2, 4]
-    assert in_place[0][:, 0].tolist() == [0, 0, 2, 2, 4, 4]
-    assert together[1:] == in_place[1:] == given[1:]
-    assert repeated(given, 1)[0] is X
-
-
-@pytest.mark.parametrize(("target", "expected"), [
-    (None, None), (4, 4), ((1, 2), (1, 2)), ([1, 2], [1, 1, 2, 2]),
-    ([(0, 1), (1, 0)], [(0, 1), (0, 1), (1, 0), (1, 0)]),
-    (torch.tensor([5]), [5]), (torch.tensor(5), 5), (torch.tensor([1, 2]), [1, 1, 2, 2]),
-])  # fmt: skip
-def test_targets_are_repeated(target, expected):
-    got = interleaved_target(target, 2)
-    assert (got.tolist() if isinstance(got, torch.Tensor) else got) == expected
 
 
 class Net(nn.Module):
@@ -83,14 +56,14 @@ def test_functions_are_borrowed_as_far_as_they_are_known(form, mode):
 @pytest.mark.parametrize("target", [1, (1,), [0, 2, 1], torch.tensor([0, 2, 1]), torch.tensor([2]), torch.tensor(2)])
 @pytest.mark.parametrize("further", [(), (torch.tensor([[1.0], [2.0], [3.0]]),), (torch.tensor(2.0),), (0.5,)])
 def test_scores_are_those_of_the_whole_batch(target, further):
-    model = Net().eval()
+    model, forty = Net().eval(), Repetition(40, 3)
     with torch.no_grad():
-        out = model(X.repeat_interleave(40, dim=0), *interleaved(further, 40))
-    index = interleaved_target(target if not isinstance(target, tuple) else target[0], 40)
+        out = model(X.repeat_interleave(40, dim=0), *forty.each(further))
+    index = forty.target(target if not isinstance(target, tuple) else target[0])
     index = torch.as_tensor(index).expand(120) if torch.as_tensor(index).numel() == 1 else torch.as_tensor(index)
     seen = []
     model.register_forward_hook(lambda _module, args, _result: seen.append(len(args[0])))
-    got = Call(model, further, target).interleaved(40).scores((X.repeat_interleave(40, dim=0),))
+    got = Call(model, further, target).repeated(forty).scores((X.repeat_interleave(40, dim=0),))
     torch.testing.assert_close(got, out[torch.arange(120), index])
     assert not got.requires_grad
     assert sum(seen) == 120
@@ -117,10 +90,16 @@ def test_models_that_work_in_place_do_not_reach_the_inputs():
 
 
 def test_what_gives_no_tensor():
-    with pytest.raises(ArgumentTypeError, match="The forward function must give a tensor, got dict"):
-        Call(lambda x: {"logits": x}).scores((X,))
+    with pytest.raises(ArgumentTypeError, match="The forward function must give a tensor, got str: explain a"):
+        Call(lambda x: "three").scores((X,))
     with pytest.raises(NotImplementedError, match="gives a future is not supported"):
         Call(lambda x: torch.futures.Future()).scores((X,))
+
+
+def test_what_is_explained_is_found_as_by_the_methods():
+    assert torch.equal(Call(lambda x: {"logits": x}, (), 1).scores((X,)), X[:, 1])
+    assert torch.equal(Call(lambda: X, (), 1).scores((X,)), X[:, 1])  # a function that takes nothing
+    assert Call(lambda _: 3.0, (), 1).selection((X,)).tolist() == 3.0
 
 
 @pytest.mark.parametrize("fails", [False, True])

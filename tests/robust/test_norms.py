@@ -105,3 +105,11 @@ def test_draws_are_the_same_in_every_precision():
         single, double = (norm.draw(torch.ones(3, 4, dtype=kind), 1.0, stream("x", 0)) for kind in kinds)
         assert (single.dtype, double.dtype) == (torch.float32, torch.float64)
         torch.testing.assert_close(single.double(), double, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("shape", [(0, 3), (0,), (0, 1, 4, 4)])
+def test_of_no_samples_there_are_no_changes(shape):
+    nothing = torch.zeros(shape)
+    for norm in (LInf(), L2()):
+        for found in (norm.draw(nothing, 1.0, stream("x", 0)), norm.ascent(nothing), norm.project(nothing, 1.0)):
+            assert found.shape == shape

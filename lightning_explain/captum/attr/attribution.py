@@ -14,14 +14,22 @@ from torch import Tensor, nn
 
 from lightning_explain.attribution.convergence import convergence_delta
 from lightning_explain.attribution.guard import borrowed
-from lightning_explain.captum.arguments import Baselines, Tensors, as_arguments, as_baselines, as_inputs
+from lightning_explain.captum.arguments import (
+    Baselines,
+    Tensors,
+    as_arguments,
+    as_baselines,
+    as_inputs,
+    require_samples,
+)
 from lightning_explain.captum.ask import Ask
 from lightning_explain.captum.asking import answer, answers
 from lightning_explain.captum.attr.documentation import documented
-from lightning_explain.captum.calling import called
 from lightning_explain.captum.errors import ArgumentError
+from lightning_explain.captum.gradient import compute_gradients, taken_by
 from lightning_explain.captum.host import Host
-from lightning_explain.captum.selecting import Target, selected
+from lightning_explain.captum.lending import Call
+from lightning_explain.captum.selecting import Target
 
 
 def answered(asks: Callable[..., Ask | list[Ask]]) -> Callable[..., Any]:
@@ -36,13 +44,17 @@ def answered(asks: Callable[..., Ask | list[Ask]]) -> Callable[..., Any]:
     """
 
     @wraps(asks)
+    def posed(self: Attribution, *args: Any, **kwargs: Any) -> Ask | list[Ask]:
+        return self.settled(asks(self, *args, **kwargs))
+
+    @wraps(asks)
     def attribute(self: Attribution, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
-        asked = asks(self, *args, **kwargs)
+        asked = posed(self, *args, **kwargs)
         return answers(self.forward_func, asked) if isinstance(asked, list) else answer(self.forward_func, asked)
 
     attribute.__signature__ = signature(asks)  # type: ignore[attr-defined]  # for tools that look no deeper
     outer = published(attribute)
-    outer.asks = asks  # type: ignore[attr-defined]
+    outer.asks = posed  # type: ignore[attr-defined]
     outer.__annotations__["return"] = Any
     return outer
 
@@ -95,6 +107,14 @@ class Attribution:
         """
         return self.attribute.asks(self, *args, **kwargs)  # type: ignore[attr-defined, no-any-return]
 
+    def settled(self, asked: Ask | list[Ask]) -> Ask | list[Ask]:
+        """What a call asks, with what was set on this object beside the call.
+
+        Returns:
+            The question, or several.
+        """
+        return asked
+
     def attribute_future(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
         """Explain a forward function that returns futures.
 
@@ -122,7 +142,18 @@ class Attribution:
 
 
 class GradientAttribution(Attribution):
-    """The base of methods that ask for gradients."""
+    """The base of methods that ask for gradients.
+
+    Attributes:
+        gradient_func: How gradients with respect to the inputs are taken, ``(forward function, inputs, target,
+            additional arguments) -> a gradient for each input``; it can be replaced for methods that have no rules of
+            their own, and plays no part at layers and neurons.
+    """
+
+    gradient_func: Callable[..., Any] = staticmethod(compute_gradients)
+
+    def settled(self, asked: Ask | list[Ask]) -> Ask | list[Ask]:
+        return asked if isinstance(asked, list) else taken_by(self.gradient_func, asked)
 
     def compute_convergence_delta(
         self,
@@ -148,17 +179,33 @@ class GradientAttribution(Attribution):
             ArgumentError: If baselines and inputs do not fit.
         """
         given, inputs = as_inputs(attributions), as_inputs(end_point)
-        arguments = as_arguments(additional_forward_args)
+        require_samples(inputs, "end_point")
+        call = Call(self.forward_func, as_arguments(additional_forward_args), target)
         if {len(leaf) for leaf in given} != {len(inputs[0])}:
             raise ArgumentError(
                 f"Expected attributions of {len(inputs[0])} samples, got {[len(leaf) for leaf in given]}."
             )
         with borrowed(Host(self.forward_func)), torch.no_grad():
-            start, end = (
-                selected(called(self.forward_func, tuple(leaf.clone() for leaf in point), arguments), target)
-                for point in (as_baselines(start_point, inputs), inputs)
-            )
+            start, end = map(call.selection, (as_baselines(start_point, inputs), inputs))
         return convergence_delta(given, _total(end), _total(start)).to(given[0])
+
+
+class FactorAttribution(GradientAttribution):
+    """The base of methods of gradients that multiply sensitivities by how far the input is from its baseline.
+
+    Args:
+        forward_func: A model, or any function of the inputs and the additional arguments.
+        multiply_by_inputs: False leaves that factor out.
+    """
+
+    def __init__(self, forward_func: Callable[..., Any], multiply_by_inputs: bool = True) -> None:
+        super().__init__(forward_func)
+        self._multiply_by_inputs = multiply_by_inputs
+
+    @property
+    def multiplies_by_inputs(self) -> bool:
+        """Whether attributions are shares of the output."""
+        return self._multiply_by_inputs
 
 
 class PerturbationAttribution(Attribution):

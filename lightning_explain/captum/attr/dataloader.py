@@ -18,6 +18,7 @@ from lightning_explain.captum.arguments import (
     as_masks,
     positions,
     promoted,
+    require_samples,
     shaped_like,
 )
 from lightning_explain.captum.ask import Answer
@@ -94,7 +95,9 @@ class DataLoaderAttribution(Attribution):
         if not isinstance(perturbations_per_pass, int) or perturbations_per_pass < 1:
             raise ArgumentError(f"perturbations_per_pass must be at least 1, got {perturbations_per_pass}.")
         with isolated(0):  # a loader draws a seed for its workers, whoever looks at it
-            batch = next(iter(dataloader))
+            batch = next(iter(dataloader), None)
+        if batch is None:
+            raise ArgumentError("The dataloader gives no batch.")
         roles = _roles(input_roles, batch)
         loaded = _Loaded.of(batch, roles, baselines, feature_mask)
         measured = _Measured(self.forward_func, dataloader, loaded, reduce or _appended, to_metric)
@@ -122,6 +125,7 @@ class _Loaded:
         explained = as_inputs(
             tuple(x for x, role in zip(_things(batch), roles, strict=True) if role == InputRole.need_attr)
         )
+        require_samples(explained, "a first batch")
         one = tuple(leaf[:1] for leaf in explained)
         device = explained[0].device
         masks = tuple(mask.to(device) for mask in as_masks(feature_mask, one) or positions(one))

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from lightning_explain.attribution import methods
 from lightning_explain.captum.arguments import Baselines, Tensors
 from lightning_explain.captum.ask import Ask
-from lightning_explain.captum.attr.attribution import GradientAttribution, answered
+from lightning_explain.captum.attr.attribution import FactorAttribution, answered
 from lightning_explain.captum.distributions import Distribution, as_distribution
 from lightning_explain.captum.errors import ArgumentError, ArgumentTypeError
 from lightning_explain.captum.host import as_module
@@ -21,7 +21,7 @@ from lightning_explain.inputs import Point
 Custom: TypeAlias = Callable[..., tuple[Tensor, ...]] | None
 
 
-class DeepLift(GradientAttribution):
+class DeepLift(FactorAttribution):
     """How much each element contributed to the difference of the output from that at the baseline.
 
     See :class:`lightning_explain.attribution.methods.DeepLift`.
@@ -33,12 +33,8 @@ class DeepLift(GradientAttribution):
     """
 
     def __init__(self, model: nn.Module, multiply_by_inputs: bool = True, eps: float = 1e-10) -> None:
-        super().__init__(as_module(model))
-        self.model, self.eps, self._multiply_by_inputs = model, eps, multiply_by_inputs
-
-    @property
-    def multiplies_by_inputs(self) -> bool:
-        return self._multiply_by_inputs
+        super().__init__(as_module(model), multiply_by_inputs)
+        self.model, self.eps = model, eps
 
     def has_convergence_delta(self) -> bool:
         return True

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import torch
 
 from lightning_explain.attribution import methods
 from lightning_explain.captum.arguments import Tensors
 from lightning_explain.captum.ask import Ask
-from lightning_explain.captum.attr.attribution import GradientAttribution, answered
+from lightning_explain.captum.attr.attribution import FactorAttribution, answered
 from lightning_explain.captum.distributions import Distribution, as_deviation, as_distribution
 from lightning_explain.captum.selecting import Target
 
 
-class GradientShap(GradientAttribution):
+class GradientShap(FactorAttribution):
     """The gradient at random points between random baselines and the noisy inputs, times their difference.
 
     See :class:`lightning_explain.attribution.methods.GradientShap`. The draws follow from ``torch.initial_seed()``, and
@@ -25,14 +22,6 @@ class GradientShap(GradientAttribution):
         forward_func: A model, or any function of the inputs and the additional arguments.
         multiply_by_inputs: False leaves out the factor (input - baseline): the expected gradient.
     """
-
-    def __init__(self, forward_func: Callable[..., Any], multiply_by_inputs: bool = True) -> None:
-        super().__init__(forward_func)
-        self._multiply_by_inputs = multiply_by_inputs
-
-    @property
-    def multiplies_by_inputs(self) -> bool:
-        return self._multiply_by_inputs
 
     def has_convergence_delta(self) -> bool:
         return True
@@ -61,5 +50,6 @@ class GradientShap(GradientAttribution):
             inputs,
             target=target,
             additional_forward_args=additional_forward_args,
+            between=True,
             delta=return_convergence_delta,
         )

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 from lightning_explain.attribution import methods
 from lightning_explain.captum.arguments import Baselines, Tensors
 from lightning_explain.captum.ask import Ask
-from lightning_explain.captum.attr.attribution import GradientAttribution, answered
+from lightning_explain.captum.attr.attribution import FactorAttribution, GradientAttribution, answered
 from lightning_explain.captum.errors import ArgumentError
 from lightning_explain.captum.selecting import Target
 from lightning_explain.registry import unknown
@@ -51,19 +48,11 @@ class InputXGradient(GradientAttribution):
         return Ask(methods.InputXGradient(), inputs, target=target, additional_forward_args=additional_forward_args)
 
 
-class IntegratedGradients(GradientAttribution):
+class IntegratedGradients(FactorAttribution):
     """The gradient integrated along the line from the baseline.
 
     See :class:`lightning_explain.attribution.methods.IntegratedGradients`.
     """
-
-    def __init__(self, forward_func: Callable[..., Any], multiply_by_inputs: bool = True) -> None:
-        super().__init__(forward_func)
-        self._multiply_by_inputs = multiply_by_inputs
-
-    @property
-    def multiplies_by_inputs(self) -> bool:
-        return self._multiply_by_inputs
 
     def has_convergence_delta(self) -> bool:
         return True
@@ -87,6 +76,7 @@ class IntegratedGradients(GradientAttribution):
             target,
             additional_forward_args,
             max_rows=internal_batch_size,
+            between=True,
             delta=return_convergence_delta,
         )
 

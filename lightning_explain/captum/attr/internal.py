@@ -8,7 +8,7 @@ from typing import Any
 from lightning_explain.attribution import methods
 from lightning_explain.captum.arguments import Baselines, Tensors
 from lightning_explain.captum.ask import Ask
-from lightning_explain.captum.attr.attribution import Attribution, GradientAttribution, answered
+from lightning_explain.captum.attr.attribution import Attribution, FactorAttribution, GradientAttribution, answered
 from lightning_explain.captum.attr.gradients import quadrature_named
 from lightning_explain.captum.selecting import Target
 
@@ -35,19 +35,14 @@ class Gradient(GradientAttribution):
         )
 
 
-class GradientXActivation(GradientAttribution):
+class GradientXActivation(FactorAttribution):
     """The gradient, times what it is taken with respect to."""
 
     def __init__(
         self, forward_func: Callable[..., Any], multiply_by_inputs: bool = True, memory_efficient: bool = False
     ) -> None:
-        super().__init__(forward_func)
-        self._multiply_by_inputs = multiply_by_inputs
+        super().__init__(forward_func, multiply_by_inputs)
         self.memory_efficient = memory_efficient
-
-    @property
-    def multiplies_by_inputs(self) -> bool:
-        return self._multiply_by_inputs
 
     @answered
     def attribute(self, inputs: Tensors, target: Target = None, additional_forward_args: object = None) -> Ask:
@@ -71,16 +66,8 @@ class GradCam(GradientAttribution):
         return Ask(method, inputs, target=target, additional_forward_args=additional_forward_args)
 
 
-class Conductance(GradientAttribution):
+class Conductance(FactorAttribution):
     """What flows through units while the inputs run along the line from their baseline."""
-
-    def __init__(self, forward_func: Callable[..., Any], multiply_by_inputs: bool = True) -> None:
-        super().__init__(forward_func)
-        self._multiply_by_inputs = multiply_by_inputs
-
-    @property
-    def multiplies_by_inputs(self) -> bool:
-        return self._multiply_by_inputs
 
     def has_convergence_delta(self) -> bool:
         return True
@@ -104,6 +91,7 @@ class Conductance(GradientAttribution):
             target,
             additional_forward_args,
             max_rows=internal_batch_size,
+            between=True,
             delta=return_convergence_delta,
         )
 
@@ -129,4 +117,5 @@ class Influence(GradientAttribution):
             target,
             additional_forward_args,
             max_rows=internal_batch_size,
+            between=True,
         )

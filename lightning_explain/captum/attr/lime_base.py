@@ -12,15 +12,16 @@ from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
 from lightning_explain.attribution.guard import borrowed
-from lightning_explain.captum.arguments import Tensors, as_arguments, as_inputs
+from lightning_explain.captum.arguments import Tensors, as_arguments, as_inputs, require_samples
 from lightning_explain.captum.attr.attribution import PerturbationAttribution, published
 from lightning_explain.captum.attr.perturbations import rows_for
 from lightning_explain.captum.attr.surrogate import InterpretableModel, samples_of
 from lightning_explain.captum.bar import bar
-from lightning_explain.captum.calling import called
 from lightning_explain.captum.errors import ArgumentError
 from lightning_explain.captum.host import Host, seed
-from lightning_explain.captum.selecting import Target, common, selected
+from lightning_explain.captum.lending import Call
+from lightning_explain.captum.repeating import Repetition
+from lightning_explain.captum.selecting import Target
 
 Pair = tuple[Tensor, Tensors]
 """(interpretable inputs (1, F), perturbed inputs)"""
@@ -101,6 +102,7 @@ class LimeBase(PerturbationAttribution):
             ArgumentError: If there is not one number for each perturbation.
         """
         rows_for(perturbations_per_eval, inputs)
+        require_samples(as_inputs(inputs))
         parts, done = [], 0
         pairs = self._pairs(inputs, kwargs)
         with (
@@ -144,17 +146,8 @@ class LimeBase(PerturbationAttribution):
         # One number for each of the perturbed inputs.
         count = len(group)
         point = tuple(map(torch.cat, zip(*map(as_inputs, group), strict=True)))
-        arguments = [_repeated(argument, count) for argument in as_arguments(additional_forward_args)]
-        found = called(self.forward_func, point, arguments)
-        if found.ndim and target is not None:
-            each = target if common(target) is not None else _repeated(target, count)
-            found = selected(found, each)
+        call = Call(self.forward_func, as_arguments(additional_forward_args), target)
+        found = call.repeated(Repetition(count, in_place=False)).selection(point)
         if found.numel() != count:
             raise ArgumentError(f"The forward function gave {found.numel()} numbers for {count} perturbed input(s).")
         return found.flatten()
-
-
-def _repeated(argument: Any, times: int) -> Any:  # noqa: ANN401
-    if isinstance(argument, Tensor) and argument.ndim:
-        return argument.repeat(times, *[1] * (argument.ndim - 1))
-    return argument * times if isinstance(argument, list) else argument

@@ -13,7 +13,7 @@ from lightning_explain.attribution import methods
 from lightning_explain.attribution.background import in_turn
 from lightning_explain.attribution.methods.noise_tunnel import Moments
 from lightning_explain.attribution.noise import Deviation, gaussian, noisy
-from lightning_explain.captum.arguments import Tensors, as_inputs
+from lightning_explain.captum.arguments import Tensors, as_inputs, require_samples
 from lightning_explain.captum.ask import Ask
 from lightning_explain.captum.asking import answer, answers
 from lightning_explain.captum.attr.attribution import Attribution, GradientAttribution, published
@@ -124,6 +124,7 @@ def _around(method: Attribution, inputs: Tensors, settings: _Settings, kwargs: M
         The statistic in the form that the method gives; with the convergence deltas of the copies, if it gives those.
     """
     point, seed = as_inputs(inputs), torch.initial_seed()
+    require_samples(point)
     noise = gaussian(point, settings.stdev, seed, "absolute", range(len(point)))
     moments, deltas, single = Moments(settings.tunnel.statistic, settings.copies), list[Tensor](), False
     with_delta = bool(kwargs.get("return_convergence_delta")) and method.has_convergence_delta()
@@ -153,7 +154,7 @@ def _repetitions(
     for start in range(0, settings.copies, size):
         numbers = torch.arange(start, min(start + size, settings.copies), device=device)
         rows, copies = torch.arange(n, device=device).repeat_interleave(len(numbers)), numbers.repeat(n)
-        yield rows, copies, Repetition(n, rows, None if drawn is None else drawn[copies])
+        yield rows, copies, Repetition(len(numbers), n, drawn=None if drawn is None else drawn[copies])
 
 
 def _leaf(tensor: Tensor) -> Tensor:

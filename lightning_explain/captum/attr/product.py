@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from lightning_explain.attribution.interception import as_it_came
 from lightning_explain.attribution.layers import Layers
-from lightning_explain.attribution.methods import Activation
+from lightning_explain.attribution.methods import Activation, Conductance, InternalInfluence
 from lightning_explain.attribution.place import Layer, Neuron, Side
 from lightning_explain.captum.ask import Answer, Ask, Form, in_the_form_of_inputs
 from lightning_explain.captum.asking import answer
@@ -48,6 +48,9 @@ LATER = (
     "show_progress",
 )
 """Parameters of ``attribute`` that come after those of the place."""
+
+AMONG_INPUTS = (Conductance, InternalInfluence)
+"""The methods whose line is one of inputs also where they explain by a layer."""
 
 IN_LAYER = {"baselines": "layer_baselines", "feature_mask": "layer_mask"}
 """What methods that perturb a layer take for it, and not for the inputs."""
@@ -266,7 +269,9 @@ def _at_layers(ask: Ask, layer: nn.Module | list[nn.Module], side: Side, channel
     layers = layer if isinstance(layer, list) else [layer]
     places = [Layer(Host.name(number), side, channel_dim, call=LAST_RUN) for number in range(len(layers))]
     place = Layers(places) if isinstance(layer, list) else places[0]
-    return replace(ask, place=place, layers=tuple(layers), form=_of_layers(ask.form or in_the_form_of_inputs))
+    form = _of_layers(ask.form or in_the_form_of_inputs)
+    between = ask.between and isinstance(ask.method, AMONG_INPUTS)
+    return replace(ask, place=place, layers=tuple(layers), between=between, form=form)
 
 
 def _of_layers(form: Form) -> Form:

@@ -1,16 +1,15 @@
-"""How many perturbed copies of each sample are made at a time, and what they are given along."""
+"""How many perturbed copies of each sample are made at a time, and what came of them."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
-from typing import Any
 
 from torch import Tensor
 
 from lightning_explain.captum.arguments import Baselines
 from lightning_explain.captum.errors import ArgumentError, ArgumentTypeError
-from lightning_explain.captum.lending import as_point, interleaved
+from lightning_explain.captum.lending import as_point
 from lightning_explain.inputs import Point
 
 
@@ -71,21 +70,6 @@ def given_baselines(baselines: Baselines, count: int) -> tuple[Tensor | float, .
     return found
 
 
-def beside(given: tuple[Any, ...], point: Point, copies: int) -> tuple[Any, ...]:
-    """Repeat what has a row for each sample, each row in its place.
-
-    Args:
-        given: Baselines or masks, one for each input.
-        point: The inputs (n, ...).
-        copies: The number of copies.
-
-    Returns:
-        The same, for the copies; what is for all samples is as it was.
-    """
-    pairs = zip(given, point, strict=True)
-    return tuple(interleaved((held,), copies)[0] if _one_each(held, leaf) else held for held, leaf in pairs)
-
-
 def as_pair(given: object) -> tuple[Point, Point]:
     """Perturbations and perturbed inputs.
 
@@ -105,17 +89,6 @@ def as_pair(given: object) -> tuple[Point, Point]:
             " inputs alone is decorated with @infidelity_perturb_func_decorator()."
         )
     return as_point(given[0], "perturbations"), as_point(given[1], "perturbed inputs")
-
-
-def require_alike(point: Point, attributions: Point) -> None:
-    """Refuse attributions that are not of the inputs' shapes.
-
-    Raises:
-        ArgumentError: If there are not as many, or two shapes differ.
-    """
-    shapes = [[tuple(leaf.shape) for leaf in tensors] for tensors in (point, attributions)]
-    if shapes[0] != shapes[1]:
-        raise ArgumentError(f"Inputs and attributions must have the same shapes, got {shapes[0]} and {shapes[1]}.")
 
 
 def for_each_row(given: Point, point: Point, what: str) -> Point:
@@ -140,7 +113,3 @@ def for_each_row(given: Point, point: Point, what: str) -> Point:
         shapes = [[tuple(leaf.shape) for leaf in tensors] for tensors in (given, point)]
         raise ArgumentError(f"{what} must have the shapes of the repeated inputs, {shapes[1]}, got {shapes[0]}.")
     return tuple(leaf.expand_as(like) for leaf, like in zip(given, point, strict=True))
-
-
-def _one_each(held: object, leaf: Tensor) -> bool:
-    return isinstance(held, Tensor) and held.ndim > 0 and len(held) == len(leaf) > 1

@@ -9,17 +9,23 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lightning_explain.captum.arguments import Baselines, Tensors, as_arguments, as_inputs
+from lightning_explain.captum.arguments import (
+    Baselines,
+    Tensors,
+    as_arguments,
+    as_inputs,
+    require_alike,
+    require_samples,
+)
 from lightning_explain.captum.errors import ArgumentError
-from lightning_explain.captum.lending import Call, as_point, interleaved, kept, unpacked
+from lightning_explain.captum.lending import Call, as_point, kept, unpacked
 from lightning_explain.captum.metrics.copies import (
     as_pair,
-    beside,
     copies_at_a_time,
     for_each_row,
     given_baselines,
-    require_alike,
 )
+from lightning_explain.captum.repeating import Repetition
 from lightning_explain.captum.selecting import Target
 from lightning_explain.inputs import Point
 from lightning_explain.metrics.faithfulness import infidelity as formula
@@ -96,17 +102,19 @@ def infidelity(  # noqa: PLR0913  (Captum's)
         ArgumentError: If shapes do not fit.
     """
     point, maps = as_inputs(inputs), as_point(attributions, "attributions")
-    require_alike(point, maps)
+    require_samples(point)
+    require_alike(maps, point, "Attributions must have the shapes of the inputs")
     call = Call(forward_func, as_arguments(additional_forward_args), target)
     held = None if baselines is None else given_baselines(baselines, len(point))
     with kept(forward_func), torch.no_grad():
         before = _column(call.scores(point), len(point[0]))
         foretold, drops = [], []
         for copies in copies_at_a_time(len(point[0]), n_perturb_samples, max_examples_per_batch):
-            perturbations, perturbed = _perturbed(perturb_func, point, held, copies)
-            told = formula.foretelling(interleaved(maps, copies), perturbations)
+            repetition = Repetition(copies, len(point[0]))
+            perturbations, perturbed = _perturbed(perturb_func, point, held, repetition)
+            told = formula.foretelling(repetition.each(maps), perturbations)
             foretold.append(told.view(len(before), copies))
-            after = call.interleaved(copies).scores(perturbed)
+            after = call.repeated(repetition).scores(perturbed)
             drops.append(before - _column(after, len(before) * copies).view(len(before), copies))
     said, fallen = torch.cat(foretold, dim=1), torch.cat(drops, dim=1)
     said = formula.best_scale(said, fallen) * said if normalize else said
@@ -115,10 +123,10 @@ def infidelity(  # noqa: PLR0913  (Captum's)
 
 
 def _perturbed(
-    perturb_func: PerturbFunction, point: Point, baselines: tuple[Tensor | float, ...] | None, copies: int
+    perturb_func: PerturbFunction, point: Point, baselines: tuple[Tensor | float, ...] | None, repetition: Repetition
 ) -> tuple[Point, Point]:
-    many = interleaved(point, copies)
-    along = () if baselines is None else (unpacked(beside(baselines, point, copies)),)
+    many = repetition.each(point)
+    along = () if baselines is None else (unpacked(repetition.beside(baselines)),)
     perturbations, perturbed = as_pair(perturb_func(unpacked(many), *along))
     return for_each_row(perturbations, many, "Perturbations"), for_each_row(perturbed, many, "Perturbed inputs")
 

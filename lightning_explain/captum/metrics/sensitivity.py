@@ -11,10 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lightning_explain.captum.arguments import Tensors, as_arguments, as_inputs
+from lightning_explain.captum.arguments import Tensors, as_inputs, require_samples
 from lightning_explain.captum.errors import ArgumentError
-from lightning_explain.captum.lending import as_point, interleaved, interleaved_target, unpacked
-from lightning_explain.captum.metrics.copies import beside, copies_at_a_time
+from lightning_explain.captum.lending import as_point, unpacked
+from lightning_explain.captum.metrics.copies import copies_at_a_time
+from lightning_explain.captum.repeating import Repetition
 from lightning_explain.inputs import Point
 from lightning_explain.metrics.robustness.changes import relative_change
 from lightning_explain.metrics.robustness.noise import worst
@@ -77,13 +78,15 @@ def sensitivity_max(
     if isinstance(order, str):
         raise ArgumentError(f"norm_ord must be 'fro' or a number, got {norm_ord!r}: an explanation is a vector here.")
     point, perturbed = as_inputs(inputs), _perturber(perturb_func, perturb_radius)
+    require_samples(point)
     with torch.no_grad():
         before = as_point(explanation_func(point, **kwargs), "explanations")
         parts = []
         for copies in copies_at_a_time(len(point[0]), n_perturb_samples, max_examples_per_batch):
-            moved = perturbed(unpacked(interleaved(point, copies)))
-            after = as_point(explanation_func(moved, **_along(kwargs, point, copies)), "explanations")
-            change = relative_change(after, interleaved(before, copies), order, of_nothing=1.0)
+            repetition = Repetition(copies, len(point[0]))
+            moved = perturbed(unpacked(repetition.each(point)))
+            after = as_point(explanation_func(moved, **repetition.of(kwargs)), "explanations")
+            change = relative_change(after, repetition.each(before), order, of_nothing=1.0)
             parts.append(change.view(-1, copies).T)
     changes = torch.cat(parts)
     kind = torch.promote_types(before[0].dtype, torch.float32)
@@ -101,22 +104,3 @@ def _perturber(perturb_func: Callable[..., Any], radius: float) -> Callable[[Ten
 def _noisy(inputs: Tensors, radius: float, generator: torch.Generator) -> Point:
     floating = (leaf if leaf.is_floating_point() else leaf.float() for leaf in as_inputs(inputs))
     return tuple(leaf + LInf().draw(torch.ones_like(leaf), radius, generator) for leaf in floating)
-
-
-def _along(kwargs: dict[str, Any], point: Point, copies: int) -> dict[str, Any]:
-    """Repeat what goes with the samples.
-
-    Returns:
-        Keywords for the copies.
-    """
-    along = dict(kwargs)
-    if along.get("additional_forward_args") is not None:
-        along["additional_forward_args"] = interleaved(as_arguments(along["additional_forward_args"]), copies)
-    if "target" in along:
-        along["target"] = interleaved_target(along["target"], copies)
-    for name in ("baselines", "feature_mask"):
-        held = along.get(name)
-        if isinstance(held, (Tensor, tuple)):
-            repeated = beside(held if isinstance(held, tuple) else (held,), point, copies)
-            along[name] = repeated if isinstance(held, tuple) else repeated[0]
-    return along

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from lightning_explain.captum.lending import Call, apart, repeated
+from lightning_explain.captum.lending import Call, apart
+from lightning_explain.captum.repeating import Repetition
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,9 +58,10 @@ def runner(function: Callable[..., Any], additional: tuple[Any, ...]) -> Callabl
     Returns:
         (inputs, how many batches they are) -> outputs.
     """
+    call = Call(function, additional)
 
     def run(inputs: Any, batches: int) -> Any:  # noqa: ANN401
         with apart(function):
-            return Call(function, repeated(additional, batches)).outputs(inputs)
+            return call.repeated(Repetition(batches, in_place=False)).outputs(inputs)
 
     return run

@@ -109,7 +109,7 @@ class ShownMetric(AttributionMetric):
         return "integer inputs cannot be shown in part" if holds_integers(space, probe) else None
 
     def _scores(self, evaluation: Evaluation) -> tuple[Tensor, Tensor]:
-        return evaluation.remembered("shown in part", lambda: _shown_in_part(evaluation))  # type: ignore[no-any-return]
+        return evaluation.remembered("shown in part", lambda: _shown_in_part(evaluation))
 
 
 def _shown_in_part(evaluation: Evaluation) -> tuple[Tensor, Tensor]:

@@ -130,12 +130,12 @@ class CascadeMetric(AttributionMetric):
             )
 
         # Orders share stages: the last of top_down is the last of bottom_up.
-        return evaluation.remembered(("similarity", self.key, random), similarity)  # type: ignore[no-any-return]
+        return evaluation.remembered(("similarity", self.key, random), similarity)
 
     def _original(self, evaluation: Evaluation, method: Method) -> Point:
         if method is evaluation.explainer.method:
             return evaluation.point
-        return evaluation.remembered(("original", self.key), lambda: method(evaluation.problem))  # type: ignore[no-any-return]
+        return evaluation.remembered(("original", self.key), lambda: method(evaluation.problem))
 
 
 @METRICS.register("mprt_top_down")

@@ -130,7 +130,7 @@ def noisy_changes(evaluation: Evaluation, noise: Noise, eps_min: float = EPS_MIN
         copies = (_changes(evaluation, noisy, eps_min) for noisy in noisy_copies(problem.inputs, noise))
         return NoisyChanges(*map(torch.stack, zip(*copies, strict=True)))
 
-    return evaluation.remembered(("noisy changes", noise, eps_min), compute)  # type: ignore[no-any-return]
+    return evaluation.remembered(("noisy changes", noise, eps_min), compute)
 
 
 def _changes(evaluation: Evaluation, noisy: Inputs, eps_min: float) -> tuple[Tensor, ...]:

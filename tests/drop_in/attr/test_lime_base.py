@@ -90,3 +90,17 @@ def test_what_does_not_fit_is_refused() -> None:
         method.attribute(X, power=1.0)
     with pytest.raises(ArgumentError, match="at least 1, got 0"):
         method.attribute(X, perturbations_per_eval=0, power=1.0)
+
+
+def test_a_list_beside_the_inputs_is_the_models_own_affair() -> None:
+    seen: list[object] = []
+
+    def forward(x: Tensor, scales: list[float]) -> Tensor:
+        seen.append(scales)
+        return x.sum(dim=1) * scales[0]
+
+    both(
+        forward, weight, shifted, False, None, lambda sample, inputs, **_: sample - inputs,
+        inputs=X, additional_forward_args=([2.0, 3.0],), n_samples=12, perturbations_per_eval=4, power=1.5,
+    )  # fmt: skip
+    assert seen == [[2.0, 3.0]] * len(seen)

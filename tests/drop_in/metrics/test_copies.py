@@ -6,11 +6,9 @@ from hypothesis import strategies as st
 from lightning_explain.captum.errors import ArgumentError, ArgumentTypeError
 from lightning_explain.captum.metrics.copies import (
     as_pair,
-    beside,
     copies_at_a_time,
     for_each_row,
     given_baselines,
-    require_alike,
 )
 
 X, Y = torch.randn(3, 2), torch.randn(3, 4)
@@ -42,13 +40,6 @@ def test_baselines_stay_as_they_were_given():
         given_baselines((0, 1), 1)
 
 
-def test_only_what_has_a_row_each_is_repeated():
-    got = beside((X, X[:1], 3, torch.tensor(1.0)), (X, Y, X, X), 2)
-    assert torch.equal(got[0], X.repeat_interleave(2, dim=0))
-    assert got[1].shape == (1, 2)
-    assert got[2:] == (3, torch.tensor(1.0))
-
-
 def test_one_row_stands_for_all_and_no_other_shape():
     got = for_each_row((X[:1], Y), (X, Y), "It")
     assert torch.equal(got[0], X[:1].expand(3, 2))
@@ -57,11 +48,8 @@ def test_one_row_stands_for_all_and_no_other_shape():
             for_each_row(bad, (X, Y), "It")
 
 
-def test_pairs_and_attributions():
+def test_pairs():
     assert as_pair((X, (Y,))) == ((X,), (Y,))
     for bad, said in ((X, "Tensor"), ((X,), "a tuple of 1"), ([X, X], "list")):
         with pytest.raises(ArgumentTypeError, match=f"a pair, got {said}; one that gives perturbed"):
             as_pair(bad)
-    require_alike((X, Y), (X, Y))
-    with pytest.raises(ArgumentError, match="Inputs and attributions must have the same shapes"):
-        require_alike((X, Y), (X,))

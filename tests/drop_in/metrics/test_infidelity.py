@@ -233,8 +233,8 @@ def refuse(error, message, both_raise=True, **changes):
 
 
 def test_bad_arguments_raise_what_captum_raises_and_the_right_kind():
-    refuse(ValueError, r"Inputs and attributions must have the same shapes, got", attributions=inputs()[:, :1])
-    refuse(ValueError, r"Inputs and attributions must have the same shapes", attributions=inputs(two=True))
+    refuse(ValueError, r"Attributions must have the shapes of the inputs, .* got", attributions=inputs()[:, :1])
+    refuse(ValueError, r"Attributions must have the shapes of the inputs", attributions=inputs(two=True))
     refuse(TypeError, r"Inputs are a tensor or a tuple of tensors, got list", inputs=[inputs()])
     refuse(TypeError, r"A baseline is a tensor or a number, got str", baselines="zeros")
     refuse(ValueError, r"Perturbations must have the shapes of the repeated inputs",
@@ -259,3 +259,31 @@ def test_futures_are_not_supported():
 
     with pytest.raises(NotImplementedError, match="A forward function that gives a future is not supported"):
         metrics.infidelity(later, moved, inputs(), inputs(seed=1), target=1)
+
+
+def test_arguments_that_do_not_go_with_the_samples_are_not_repeated():
+    x, table = torch.randn(3, 2), torch.arange(5.0)
+
+    def moved(inputs):
+        change = torch.linspace(0.1, 1, inputs.numel()).view_as(inputs)
+        return change, inputs - change
+
+    def outputs(x, held):
+        assert len(held) == 5
+        return x.square().sum(dim=1) * held.sum()
+
+    attributions = torch.ones(3, 2)
+    found = metrics.infidelity(outputs, moved, x, attributions, additional_forward_args=(table,), n_perturb_samples=4)
+    expected = metrics.infidelity(lambda x: outputs(x, table), moved, x, attributions, n_perturb_samples=4)
+    assert torch.equal(found, expected)
+
+
+def test_outputs_are_found_as_by_the_methods():
+    x, attributions = torch.randn(3, 2), torch.ones(3, 2)
+
+    def moved(inputs):
+        return torch.full_like(inputs, 0.1), inputs - 0.1
+
+    expected = metrics.infidelity(lambda x: x.square(), moved, x, attributions, target=1)
+    for model in (lambda x: {"logits": x.square()}, lambda x: (x.square(), "more")):
+        assert torch.equal(metrics.infidelity(model, moved, x, attributions, target=1), expected)
