@@ -73,6 +73,11 @@ class Call:
             return tuple(i for i, leaf in enumerate(self._leaves) if isinstance(leaf, Tensor) and leaf.requires_grad)
 
     @property
+    def tensors(self) -> int:
+        """How many of the arguments are tensors."""
+        return sum(isinstance(leaf, Tensor) for leaf in self._leaves)
+
+    @property
     def active(self) -> tuple[Tensor, ...]:
         """The tensors that depend on the variable."""
         return self.at(self.positions)

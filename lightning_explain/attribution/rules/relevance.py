@@ -206,8 +206,8 @@ def away_from_zero(value: Tensor) -> Tensor:
     Returns:
         A tensor without zeros.
     """
-    least = torch.finfo(value.dtype).tiny ** 0.5
-    return torch.where(value.abs() < least, least, value)
+    # In arithmetic alone: on a CPU a mask costs several times as much.
+    return value.abs().clamp_(min=torch.finfo(value.dtype).tiny ** 0.5).copysign_(value)
 
 
 def is_variable(x: Tensor) -> bool:
