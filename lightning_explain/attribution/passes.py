@@ -1,15 +1,16 @@
-"""One forward pass that gives all: the outputs, the variable, and its gradients."""
+"""One forward pass that gives all: the outputs, the variable, its gradients, a neuron's score."""
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from lightning_explain.attribution.derivative import derivative
+from lightning_explain.attribution.derivative import accumulator, derivative
 from lightning_explain.attribution.model import Recorded
-from lightning_explain.attribution.place import Input
+from lightning_explain.attribution.place import Input, Neuron
 from lightning_explain.attribution.problem import Problem
 from lightning_explain.attribution.scoring import explained
 from lightning_explain.attribution.target import resolve_target, select
@@ -79,6 +80,55 @@ def share_pass(problems: list[Problem]) -> None:
     first.run(first.samples, f"observe{first.place}", body)
     for posed, held in zip(problems, slopes, strict=True):
         posed.remember(z=_joined(variables), slope=_joined(held))
+
+
+class Beside:
+    """Scores of the samples themselves; what the model gives beside a neuron's score need not be run for again.
+
+    Where an output is explained, what resolves its target has it already.
+
+    Args:
+        problem: The problem.
+    """
+
+    def __init__(self, problem: Problem) -> None:
+        self._problem, self._recorded = problem, Recorded(problem.forward)
+        self._watched = replace(problem, forward=self._recorded) if isinstance(problem.place, Neuron) else None
+        self._value: Tensor | None = None
+        self._outputs: Tensor | None = None
+        self._seen: set[int] = set()
+
+    def score(self, z: Point, rows: Tensor) -> Tensor:
+        """The explained number, with its graph.
+
+        Args:
+            z: The variable at some samples (m, ...).
+            rows: Which samples these are, (m,).
+
+        Returns:
+            Scores (m,).
+        """
+        if self._watched is None:
+            return self._problem.score(z, rows)
+        score = self._watched.score(z, rows)
+        with torch._C.DisableTorchFunction():  # noqa: SLF001  (a mode that watches the model must not see this)
+            self._keep(score.detach(), rows)
+        return score
+
+    def remember(self) -> None:
+        """Tell the problem its value and its outputs, where all samples have been seen."""
+        if self._value is not None and self._outputs is not None and len(self._seen) == self._problem.samples:
+            self._problem.remember(value=self._value, outputs=self._outputs)
+
+    def _keep(self, score: Tensor, rows: Tensor) -> None:
+        with contextlib.suppress(TypeError, ValueError):  # a model may give none, and nobody may ask for them
+            given = self._recorded.output(self._problem.model, self._problem.inputs, len(rows)).detach()
+            if self._value is None or self._outputs is None:
+                samples = self._problem.samples
+                self._value = score.new_empty(samples, dtype=accumulator(score))
+                self._outputs = given.new_empty(samples, *given.shape[1:])
+            self._value[rows], self._outputs[rows] = score.to(self._value.dtype), given
+            self._seen.update(rows.tolist())
 
 
 def _pass(problem: Problem, rows: Tensor) -> tuple[Point, Tensor, Tensor]:

@@ -13,6 +13,7 @@ from torch import Tensor
 from lightning_explain.attribution.background import Background
 from lightning_explain.attribution.convergence import Draws, total
 from lightning_explain.attribution.methods.method import METHODS, Method
+from lightning_explain.attribution.passes import Beside
 from lightning_explain.attribution.problem import Points, Problem
 from lightning_explain.attribution.rules.modules import require_operators
 from lightning_explain.attribution.rules.pullback import scaled
@@ -180,13 +181,13 @@ class _Lift:
         problem, mode, product = self.problem, Rescale(self.eps), self.multiply and self.contribution is None
         spans = torch.zeros(count, problem.samples, dtype=torch.float64, device=problem.z[0].device)
         found = Draws(problem.samples, count, summed=summed)
-        self.scores0 = torch.zeros_like(spans)
+        self.scores0, own = torch.zeros_like(spans), Beside(problem)
 
         def score(z: Point, rows: Tensor, copies: Tensor) -> Tensor:
             z0 = references(rows, copies)
             # What comes out of the backward pass is then a contribution, whose mean over references is wanted.
             given = tuple(scaled(a, a.detach() - b) for a, b in zip(z, z0, strict=True)) if product else z
-            scores, scores0 = mode.paired(lambda: problem.score(given, rows), lambda: problem.score(z0, rows))
+            scores, scores0 = mode.paired(lambda: own.score(given, rows), lambda: problem.score(z0, rows))
             self.scores0[copies, rows] = scores0.double()
             spans[copies, rows] = scores.detach().double() - scores0.double()
             return scores
@@ -195,6 +196,7 @@ class _Lift:
             found.add(rows, copies, self._contributions(multipliers, z, references, (rows, copies)))
 
         problem.gradients_at(count, lambda rows, _: pick(problem.z, rows), add, score=score, kind="deep lift")
+        own.remember()
         if product:
             _warn_if_incomplete(found.mean, spans.mean(dim=0), problem.z[0].dtype)
         return found, spans.T

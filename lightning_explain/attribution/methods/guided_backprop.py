@@ -7,6 +7,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from lightning_explain.attribution.methods.method import METHODS, Method
+from lightning_explain.attribution.passes import Beside
 from lightning_explain.attribution.problem import Problem
 from lightning_explain.attribution.rules.modules import require_operators
 from lightning_explain.attribution.rules.rectified import DECONVOLUTION, GUIDED, Rectified, Step
@@ -27,16 +28,18 @@ class _Rectified(Method):
     def __call__(self, problem: Problem) -> Point:
         problem.refuse_graph(self.name)
         require_operators(problem.model, self.name)
-        mode = Rectified(self.name, self.rules)
+        mode, own = Rectified(self.name, self.rules), Beside(problem)
 
         def score(z: Point, rows: Tensor, _: Tensor) -> Tensor:
             with mode:
-                return problem.score(z, rows)
+                return own.score(z, rows)
 
         def at_samples(rows: Tensor, _: Tensor) -> Point:
             return tuple(leaf.index_select(0, rows) for leaf in problem.z)
 
-        return problem.gradient_mean(1, at_samples, score=score)
+        found = problem.gradient_mean(1, at_samples, score=score)
+        own.remember()
+        return found
 
 
 @METHODS.register("guided_backprop")

@@ -1,5 +1,6 @@
 """Guided Grad-CAM."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -9,6 +10,7 @@ from lightning_explain.attribution.convolution import last_convolution
 from lightning_explain.attribution.interception import intercepted
 from lightning_explain.attribution.methods.grad_cam import GradCAM
 from lightning_explain.attribution.methods.method import METHODS, Method
+from lightning_explain.attribution.passes import Beside
 from lightning_explain.attribution.place import Input, Layer, Neuron, Side
 from lightning_explain.attribution.problem import Problem
 from lightning_explain.attribution.rules.modules import require_operators
@@ -75,25 +77,36 @@ class GuidedGradCAM(Method):
     def __call__(self, problem: Problem) -> Point:  # noqa: D102
         problem.refuse_graph("Guided Grad-CAM")
         require_operators(problem.model, self.name)
-        layer, fitting = self._layer(problem), self.fitting(problem)
-        if not any(fitting):
-            return self._nothing(problem)
+        layer = self._layer(problem)
         origin = problem if isinstance(problem.place, Neuron) else replace(problem, place=Input())
-        mode = Rectified(self.name, GUIDED)
+        mode, own = Rectified(self.name, GUIDED), Beside(problem)
 
         def score(z: Point, rows: Tensor, _: Tensor) -> Tensor:
-            cam = _map(origin, layer, rows)
-            given = tuple(
-                scaled(leaf, upsampled(cam.to(leaf), leaf.shape[2:], self.mode) if fits else 0.0)
-                for leaf, fits in zip(z, fitting, strict=True)
-            )
+            activation, gradient = _observed(origin, layer, rows)
+            problem.remembered(_shape_of(layer), lambda: tuple(activation.shape))
+            given = self._weighted(problem, z, lambda: GradCAM().laid_out(origin, activation, gradient))
             with mode:
-                return problem.score(given, rows)
+                return own.score(given, rows)
 
-        return problem.gradient_mean(1, lambda rows, _: pick(problem.z, rows), score=score, kind="guided grad-cam")
+        found = problem.gradient_mean(1, lambda rows, _: pick(problem.z, rows), score=score, kind="guided grad-cam")
+        own.remember()
+        return found
+
+    def _weighted(self, problem: Problem, z: Point, cam: Callable[[], Tensor]) -> Point:
+        # The variable, whose gradient is multiplied with the map; of no map, if it has room in none of its tensors.
+        fitting = self.fitting(problem)
+        if not any(fitting):
+            self._refuse(problem)
+            return tuple(scaled(leaf, 0.0) for leaf in z)
+        found = cam()
+        return tuple(
+            scaled(leaf, upsampled(found.to(leaf), leaf.shape[2:], self.mode) if fits else 0.0)
+            for leaf, fits in zip(z, fitting, strict=True)
+        )
 
     def _layer(self, problem: Problem) -> Layer:
-        return Layer(self.layer or last_convolution(problem), self.of)
+        name = self.layer or problem.remembered("last convolution", lambda: last_convolution(problem))
+        return Layer(name, self.of)
 
     def _shape(self, problem: Problem) -> tuple[int, ...]:
         layer = self._layer(problem)
@@ -106,20 +119,24 @@ class GuidedGradCAM(Method):
                 raise ValueError(f"Grad-CAM needs a layer that holds one tensor; {layer.name!r} holds {len(held)}.")
             return tuple(held[0].shape)
 
-        return problem.remembered(("grad-cam shape", layer), find)
+        return problem.remembered(_shape_of(layer), find)
 
-    def _nothing(self, problem: Problem) -> Point:
+    def _refuse(self, problem: Problem) -> None:
         if self.strict:
             raise ValueError(
                 f"The map of {self._layer(problem).name!r} has {len(self._shape(problem)) - 2} dimensions of positions,"
                 f" (n, 1, positions...), interpolated by {self.mode!r}, and the tensors to explain have"
                 f" {[leaf.ndim for leaf in problem.z]} dimensions: none has room for it."
             )
-        return tuple(torch.zeros_like(leaf) for leaf in problem.z)
 
 
-def _map(origin: Problem, layer: Layer, rows: Tensor) -> Tensor:
-    # The layer's activation becomes a leaf: what is in front of it runs without a graph.
+def _shape_of(layer: Layer) -> tuple[str, Layer]:
+    # What the shape is remembered by: the first pass tells it, and none is made to ask.
+    return "grad-cam shape", layer
+
+
+def _observed(origin: Problem, layer: Layer, rows: Tensor) -> tuple[Tensor, Tensor]:
+    # The layer's activation, and the gradient there. It becomes a leaf: what is in front of it runs without a graph.
     held: list[Tensor] = []
 
     def hold(activation: Tensor) -> Tensor:
@@ -128,7 +145,9 @@ def _map(origin: Problem, layer: Layer, rows: Tensor) -> Tensor:
 
     with intercepted(origin, layer, hold):
         score = origin.score(pick(origin.z, rows), rows)
+    if len(held) != 1:
+        raise ValueError(f"Grad-CAM needs a layer that holds one tensor; {layer.name!r} holds {len(held)}.")
     if not score.requires_grad:
         raise ValueError(f"What is explained does not depend on layer {layer.name!r}; name one in front, layer=...")
     (gradient,) = torch.autograd.grad(score.sum(), held[0])
-    return GradCAM().laid_out(origin, held[0].detach(), gradient)
+    return held[0].detach(), gradient

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from lightning_explain.attribution.convergence import convergence_delta
 from lightning_explain.attribution.interception import named_layers
 from lightning_explain.attribution.methods.method import METHODS, Method
+from lightning_explain.attribution.passes import Beside
 from lightning_explain.attribution.problem import Problem
 from lightning_explain.attribution.rules.composites import Composite, composite
 from lightning_explain.attribution.rules.modules import Meant, matches, named_for, require_operators, running
@@ -94,19 +95,21 @@ class LRP(Method):
         problem = _in_float32(problem)
         with running(problem.model) as stack, passing(_passed(problem.model, rules)):
             mode = Relevance(composite(self.composite), rules, stack, through_softmax=self.through_softmax)
+            own = Beside(problem)
 
             def score(z: Point, rows: Tensor, _: Tensor) -> Tensor:
                 stack.clear()
                 mode.begin()
                 try:
                     with mode:
-                        return problem.score(z, rows)
+                        return own.score(z, rows)
                 finally:
                     mode.begin()
 
             gradient = problem.gradient_mean(
                 1, lambda rows, _: tuple(leaf.index_select(0, rows) for leaf in problem.z), score=score, kind="lrp"
             )
+            own.remember()
         return tuple(away_from_zero(z) * flow for z, flow in zip(problem.z, gradient, strict=True))
 
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Generic, TypeVar
+from functools import cache
+from typing import Any, ClassVar, Generic, TypeVar
 
 import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from lightning_explain.attribution.rules.compositions import COMPOSITIONS
-from lightning_explain.attribution.rules.operator import Call, opened
+from lightning_explain.attribution.rules.compositions import COMPOSITIONS, Composition
+from lightning_explain.attribution.rules.operator import Call, may_write, opened, operator_name
 from lightning_explain.attribution.rules.plain import IN_FIRST, PLAIN
 
 R = TypeVar("R")
@@ -32,13 +33,16 @@ class OperatorMode(TorchFunctionMode, Generic[R]):
     """Watches the operators of a forward pass, and gives those in a table a backward step of their own.
 
     Operators outside the table keep their gradient. Functions of torch that are written in Python, and those in
-    ``COMPOSITIONS``, are looked into. An operator that is neither linear nor known is named in a warning, once.
+    ``compositions``, are looked into. An operator that is neither linear nor known is named in a warning, once.
     Operators in place are done out of place, and the result is written back.
 
     Args:
         method: The method's name, for warnings.
         rules: Operator name -> rule.
     """
+
+    compositions: ClassVar[Mapping[str, Composition]] = COMPOSITIONS
+    """Operators that are written out, for rules of the simpler ones that they are made of."""
 
     def __init__(self, method: str, rules: Mapping[str, R]) -> None:
         super().__init__()
@@ -85,9 +89,10 @@ class OperatorMode(TorchFunctionMode, Generic[R]):
         Returns:
             What the operator returns.
         """
-        call = Call.of(func, args, kwargs or {})
-        if not call.name:
-            return call.run()
+        kwargs = kwargs or {}
+        if _is_plain(func) and operator_name(func) not in self.rules and "out" not in kwargs:
+            return func(*args, **kwargs)
+        call = Call.of(func, args, kwargs)
         if buffers := call.buffers:
             for buffer in buffers:
                 self._save(buffer)
@@ -101,9 +106,9 @@ class OperatorMode(TorchFunctionMode, Generic[R]):
 
     def _perform(self, call: Call) -> Any:  # noqa: ANN401
         rule = self.rules.get(call.name)
-        body = None if rule is not None else _body(call)
+        body = None if rule is not None else self._body(call)
         if rule is None and body is None:
-            return self._noticed(call, call.run())
+            return self.noticed(call, call.run())
         if not self.concerns(call):
             return call.run()
         if rule is not None:
@@ -120,7 +125,18 @@ class OperatorMode(TorchFunctionMode, Generic[R]):
         for holder in self._kept.pop(_storage(overwritten), []):
             holder.tensor = holder.tensor.clone()
 
-    def _noticed(self, call: Call, result: Any) -> Any:  # noqa: ANN401
+    def _body(self, call: Call) -> Callable[..., Any] | None:
+        composition = self.compositions.get(call.name)
+        if composition is None:
+            return opened(call.function)
+        return composition.body if composition.fits(call) else None
+
+    def noticed(self, call: Call, result: Any) -> Any:  # noqa: ANN401
+        """See what an operator gave that has no rule: one that is not linear either is named.
+
+        Returns:
+            What it gave.
+        """
         first = result[0] if isinstance(result, (tuple, list)) and result else result
         if isinstance(first, Tensor) and first.requires_grad and call.positions and not _is_linear(call):
             self.warn(call.name)
@@ -146,11 +162,11 @@ def _is_linear(call: Call) -> bool:
     return not (isinstance(other, Tensor) and other.requires_grad)
 
 
-def _body(call: Call) -> Callable[..., Any] | None:
-    composition = COMPOSITIONS.get(call.name)
-    if composition is None:
-        return opened(call.function)
-    return composition.body if composition.fits(call) else None
+@cache
+def _is_plain(function: Callable[..., Any]) -> bool:
+    # Whether it keeps its gradient and writes nowhere: most calls of a pass are such, and accesses to attributes.
+    name = operator_name(function)
+    return not name or (name in PLAIN and not may_write(function))
 
 
 def _storage(tensor: Tensor) -> int:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from lightning_explain.attribution.rules.operator import Call
 from lightning_explain.attribution.rules.pair import Multipliers, Pair
+from lightning_explain.attribution.rules.products import middle, midpoint, quotient
 from lightning_explain.attribution.rules.pullback import Pullback
 
 
@@ -25,10 +26,22 @@ def rescale(pair: Pair) -> Pullback:
     """
     (x,), (x0,) = pair.inputs, pair.inputs0
     difference = x - x0
-    near = pair.near(difference, x)
     multiplier = (pair.out - pair.out0).div_(difference)
-    if near.any():
-        multiplier = torch.where(near, _derivative(pair, (x + x0) / 2), multiplier)
+    if (near := pair.near(difference, x)) is not None:
+        multiplier[near] = _derivative(pair, x, x0, near)
+    return lambda gradient: ((gradient * multiplier).sum_to_size(x.shape),)
+
+
+def clamped(pair: Pair) -> Pullback:
+    """The quotient of differences of what is its input between bounds, where they are equal to the last bit.
+
+    Returns:
+        The backward step.
+    """
+    (x,), (x0,) = pair.inputs, pair.inputs0
+    # Without a mask: what is tiny counts only where there is no difference, and leaves the slope there.
+    tiny = torch.finfo(pair.out.dtype).tiny
+    multiplier = (pair.out - pair.out0).add_(_slope(pair, x), alpha=tiny).div_((x - x0).add_(tiny))
     return lambda gradient: ((gradient * multiplier).sum_to_size(x.shape),)
 
 
@@ -45,39 +58,6 @@ def rectifier(pair: Pair) -> Pullback:
     torch.sub(multiplier, span, out=span).clamp_(min=torch.finfo(x.dtype).tiny)
     multiplier.div_(span)
     return lambda gradient: (gradient * multiplier,)
-
-
-def midpoint(pair: Pair) -> Pullback:
-    """The gradient half-way: exact for products, d(ab) = da (b + b0)/2 + db (a + a0)/2.
-
-    Returns:
-        The backward step.
-    """
-    middle = [((a + b) / 2).requires_grad_() for a, b in zip(pair.inputs, pair.inputs0, strict=True)]
-    with torch.enable_grad():
-        out = pair.now.replaced(pair.positions, middle).run()
-    return lambda gradient: torch.autograd.grad(out, middle, gradient)
-
-
-def quotient(pair: Pair) -> Pullback:
-    """The product of the numerator and the reciprocal of the denominator.
-
-    Where the numerator is zero the quotient is too, whatever it is divided by (in a normalisation of nothing next to
-    nothing): the denominator has no part in a difference from there.
-
-    Returns:
-        The backward step.
-    """
-    (a, a0), (b, b0) = (_both(pair, position) for position in (0, 1))
-    from_nothing, to_nothing = a0 == 0, a == 0
-    to_a = torch.where(from_nothing, 1 / b, torch.where(to_nothing, 1 / b0, (1 / b + 1 / b0) / 2))
-    to_b = torch.where(from_nothing | to_nothing, 0, -(a + a0) / (2 * b * b0))
-
-    def pullback(gradient: Tensor) -> tuple[Tensor, ...]:
-        both = [(gradient * to_a).sum_to_size(a.shape), (gradient * to_b).sum_to_size(b.shape)]
-        return tuple(both[position] for position in pair.positions)
-
-    return pullback
 
 
 def softmax(pair: Pair) -> Pullback:
@@ -161,8 +141,9 @@ def _to_winner(pair: Pair, x: Tensor, x0: Tensor, winners: list[Tensor], dims: i
     ours = out <= out0 if "min" in pair.now.name else out >= out0
     winner: Tensor = torch.where(ours, winners[0], winners[1])
     difference = flat.gather(-1, winner) - flat0.gather(-1, winner)
-    near = pair.near(difference, out)
-    multiplier = torch.where(near, 1, (out - out0) / torch.where(near, 1, difference))
+    multiplier = (out - out0).div_(difference)
+    if (near := pair.near(difference, out)) is not None:
+        multiplier[near] = 1
 
     def pullback(gradient: Tensor) -> tuple[Tensor, ...]:
         share = gradient.reshape(winner.shape) * multiplier
@@ -185,7 +166,7 @@ def _normalizer(pair: Pair) -> tuple[int, Tensor, Tensor]:
         x, x0 = x.to(pair.out.dtype), x0.to(pair.out.dtype)
     log_p, log_p0 = x.log_softmax(dim), x0.log_softmax(dim)
     p, p0 = log_p.exp(), log_p0.exp()
-    dx, d_log_p = (torch.where(torch.isinf(a) & torch.isinf(b), 0, a - b) for a, b in ((x, x0), (log_p, log_p0)))
+    dx, d_log_p = (_less(a, b) for a, b in ((x, x0), (log_p, log_p0)))
     # All from differences of log p: large x that differ little would leave nothing of a difference of log sum exp x.
     weight = (p + p0) / 2
     d_norm = torch.where(weight > 0, weight * (dx - d_log_p), 0).sum(dim=dim, keepdim=True)
@@ -199,23 +180,29 @@ def _log_mean(a: Tensor, b: Tensor, log_ratio: Tensor) -> Tensor:
 
 
 def _flatness(log_ratio: Tensor) -> Tensor:
-    size = log_ratio.abs()
-    return torch.where(size > 0, -torch.expm1(-size) / torch.where(size > 0, size, 1), 1)
+    size = log_ratio.abs().clamp_(min=torch.finfo(log_ratio.dtype).tiny)
+    return torch.expm1(-size).div_(size).neg_()
 
 
-def _both(pair: Pair, position: int) -> tuple[Tensor, Tensor]:
-    found = [call.argument(position, ("input", "other")[position]) for call in (pair.now, pair.then)]
-    first = next(tensor for tensor in (*pair.inputs, *found) if isinstance(tensor, Tensor))
-    now, then = (tensor if isinstance(tensor, Tensor) else first.new_tensor(tensor) for tensor in found)
-    return now, then
+def _less(a: Tensor, b: Tensor) -> Tensor:
+    # Of two that are masked, minus infinity both, there is no difference.
+    return (a - b).nan_to_num_(nan=0, posinf=torch.inf, neginf=-torch.inf)
 
 
-def _derivative(pair: Pair, x: Tensor) -> Tensor:
+def _derivative(pair: Pair, x: Tensor, x0: Tensor, near: tuple[Tensor, ...]) -> Tensor:
+    # Half-way, at a few elements; alone, unless they do not stand for themselves: a slope for each channel, say.
+    if pair.now.tensors > 1:
+        return _slope(pair, middle(x, x0))[near]
+    return _slope(pair, middle(x[near], x0[near]))
+
+
+def _slope(pair: Pair, x: Tensor) -> Tensor:
     with torch.enable_grad():
         leaf = x.detach().requires_grad_()
         out = pair.now.replaced(pair.positions, [leaf]).run()
-        (slope,) = torch.autograd.grad(out.sum(), leaf)
-    return torch.where(slope.isinf(), 0, slope)  # of a root at zero, where there is no difference to hand down
+        (slope,) = torch.autograd.grad(out, leaf, torch.ones_like(out))
+    # Infinite is that of a root at zero, where there is no difference to hand down.
+    return slope.nan_to_num(nan=torch.nan, posinf=0, neginf=0)
 
 
 def _along_one_dimension(call: Call) -> bool:
@@ -224,6 +211,7 @@ def _along_one_dimension(call: Call) -> bool:
 
 
 ELEMENTWISE = Multipliers(rescale)
+CLAMPED = Multipliers(clamped)
 PRODUCT = Multipliers(midpoint, linear=lambda call: len(call.positions) == 1, fits=lambda _: True)
 QUOTIENT = Multipliers(quotient, linear=lambda call: call.positions == (0,), fits=lambda _: True)
 RANDOM = Multipliers(
@@ -233,9 +221,9 @@ POOL = Multipliers(max_pool)
 ALONG = Multipliers(maximum_along, fits=_along_one_dimension)
 
 FUNCTIONS = """
-    relu6 hardtanh leaky_relu prelu elu selu celu gelu silu mish sigmoid expit hardsigmoid hardswish tanh softplus
-    logsigmoid softsign hardshrink softshrink threshold clamp clamp_min clamp_max abs exp exp2 expm1 log log2 log10
-    log1p sqrt rsqrt square pow rpow reciprocal erf erfc sin cos tan sinh cosh atan arctan asin acos sinc logit sign sgn
+    leaky_relu prelu elu selu celu gelu silu mish sigmoid expit hardsigmoid hardswish tanh softplus logsigmoid softsign
+    hardshrink softshrink threshold abs exp exp2 expm1 log log2 log10 log1p sqrt rsqrt square pow rpow reciprocal
+    erf erfc sin cos tan sinh cosh atan arctan asin acos sinc logit sign sgn
 """
 PRODUCTS = """
     mul matmul bmm mm mv dot inner outer ger einsum bilinear addmm addmv addbmm baddbmm addcmul tensordot
@@ -247,6 +235,7 @@ EXTREMES = "max amax min amin"
 MULTIPLIERS: dict[str, Multipliers] = {
     "relu": Multipliers(rectifier),
     **dict.fromkeys(FUNCTIONS.split(), ELEMENTWISE),
+    **dict.fromkeys(("relu6", "hardtanh", "clamp", "clamp_min", "clamp_max"), CLAMPED),
     **dict.fromkeys(PRODUCTS.split(), PRODUCT),
     "rrelu": RANDOM,
     "div": QUOTIENT,

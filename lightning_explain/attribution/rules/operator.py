@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from types import FunctionType
@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import TreeSpec, tree_flatten, tree_unflatten
 
 ALIASES = {
     "rdiv": "rtruediv",
@@ -64,13 +63,19 @@ class Call:
         return cls(name, function, args, kwargs)
 
     @cached_property
-    def _flat(self) -> tuple[list[Any], TreeSpec]:
-        return tree_flatten((self.args, self.kwargs))
+    def _leaves(self) -> list[Any]:
+        return _flattened((self.args, self.kwargs), [])
 
     @cached_property
     def positions(self) -> tuple[int, ...]:
         """Where among the flattened arguments those tensors are that depend on the variable."""
-        return tuple(i for i, leaf in enumerate(self._flat[0]) if isinstance(leaf, Tensor) and leaf.requires_grad)
+        with torch._C.DisableTorchFunction():  # noqa: SLF001  (modes around this one are not to see the question)
+            return tuple(i for i, leaf in enumerate(self._leaves) if isinstance(leaf, Tensor) and leaf.requires_grad)
+
+    @property
+    def tensors(self) -> int:
+        """How many of the arguments are tensors."""
+        return sum(isinstance(leaf, Tensor) for leaf in self._leaves)
 
     @property
     def active(self) -> tuple[Tensor, ...]:
@@ -83,7 +88,7 @@ class Call:
         Returns:
             The tensors, detached from nothing.
         """
-        return tuple(self._flat[0][i] for i in positions)
+        return tuple(self._leaves[i] for i in positions)
 
     def replaced(self, positions: Sequence[int], tensors: Sequence[Tensor]) -> Call:
         """The same call with other tensors at some positions.
@@ -91,10 +96,10 @@ class Call:
         Returns:
             A new call.
         """
-        leaves, spec = list(self._flat[0]), self._flat[1]
+        leaves = list(self._leaves)
         for position, tensor in zip(positions, tensors, strict=True):
             leaves[position] = tensor
-        args, kwargs = tree_unflatten(leaves, spec)
+        args, kwargs = _filled((self.args, self.kwargs), iter(leaves))
         return Call(self.name, self.function, args, kwargs)
 
     def run(self) -> Any:  # noqa: ANN401
@@ -117,7 +122,7 @@ class Call:
     def overwritten(self) -> Tensor | None:
         """The first argument, if the call works in place and writes to it."""
         inplace = _inplace_position(self.function)
-        if self._method_in_place or (inplace is not None and self.argument(inplace, "inplace", default=False)):
+        if _is_in_place(self.function) or (inplace is not None and self.argument(inplace, "inplace", default=False)):
             target = self.argument(0, "input")
             return target if isinstance(target, Tensor) else None
         return None
@@ -131,18 +136,13 @@ class Call:
     @property
     def out_of_place(self) -> Call:
         """The call that computes the same without writing to its first argument."""
-        if self._method_in_place:
+        if _is_in_place(self.function):
             function = getattr(Tensor, self.name, None) or getattr(torch.nn.functional, self.name)
             return Call(self.name, function, self.args, self.kwargs)
         position = _inplace_position(self.function)
         if position is not None and len(self.args) > position:
             return Call(self.name, self.function, self.args[:position] + self.args[position + 1 :], self.kwargs)
         return Call(self.name, self.function, self.args, {k: v for k, v in self.kwargs.items() if k != "inplace"})
-
-    @property
-    def _method_in_place(self) -> bool:
-        raw = getattr(self.function, "__name__", "")
-        return (raw.endswith("_") and not raw.endswith("__")) or raw == "__setitem__"
 
 
 @cache
@@ -161,6 +161,16 @@ def operator_name(function: Callable[..., Any]) -> str:
         return ""
     name = name.strip("_").removeprefix("special_")
     return ALIASES.get(name, name)
+
+
+@cache
+def may_write(function: Callable[..., Any]) -> bool:
+    """Whether an operator can be told to write to its first argument, or does so always.
+
+    Returns:
+        False for one that leaves its arguments alone, unless it is given ``out=``.
+    """
+    return _is_in_place(function) or _inplace_position(function) is not None
 
 
 @cache
@@ -191,6 +201,32 @@ def opened(function: Callable[..., Any]) -> Callable[..., Any] | None:
 
 def _never(*_: object) -> bool:
     return False
+
+
+def _flattened(tree: Any, into: list[Any]) -> list[Any]:  # noqa: ANN401
+    if type(tree) is tuple or type(tree) is list:
+        for part in tree:
+            _flattened(part, into)
+    elif type(tree) is dict:
+        for part in tree.values():
+            _flattened(part, into)
+    else:
+        into.append(tree)
+    return into
+
+
+def _filled(tree: Any, leaves: Iterator[Any]) -> Any:  # noqa: ANN401
+    if type(tree) is tuple or type(tree) is list:
+        return type(tree)([_filled(part, leaves) for part in tree])
+    if type(tree) is dict:
+        return {key: _filled(part, leaves) for key, part in tree.items()}
+    return next(leaves)
+
+
+@cache
+def _is_in_place(function: Callable[..., Any]) -> bool:
+    raw = getattr(function, "__name__", "")
+    return (raw.endswith("_") and not raw.endswith("__")) or raw == "__setitem__"
 
 
 @cache

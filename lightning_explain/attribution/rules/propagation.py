@@ -149,7 +149,7 @@ class Relevance(OperatorMode[Step]):
                 leaf = x.tensor.detach().requires_grad_()
                 shares = rule.shares(replace(op, x=leaf), value.tensor)
             relevance = gradient * value.tensor
-            tops = [relevance * factor / rule.stabilized(share.detach()) for share, factor in shares]
+            tops = [_top(relevance, factor, rule.stabilized(share.detach())) for share, factor in shares]
             return torch.autograd.grad([share for share, _ in shares], leaf, tops)
 
         return pulled(out.detach(), pullback, op.x)
@@ -173,6 +173,11 @@ class Relevance(OperatorMode[Step]):
                 " model changes its input before (a normalisation?): that layer follows the rule of its type.",
                 stacklevel=2,
             )
+
+
+def _top(relevance: Tensor, factor: Tensor | float, denominator: Tensor) -> Tensor:
+    quotient = torch.div(relevance, denominator, out=denominator)
+    return quotient if isinstance(factor, float) and factor == 1 else quotient.mul_(factor)
 
 
 def affine_step(mode: Relevance, call: Call) -> Any:  # noqa: ANN401

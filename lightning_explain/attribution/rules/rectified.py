@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 import torch
 from torch import Tensor
 
+from lightning_explain.attribution.rules.compositions import COMPOSITIONS
 from lightning_explain.attribution.rules.mode import OperatorMode
 from lightning_explain.attribution.rules.operator import Call
 from lightning_explain.attribution.rules.pullback import pulled
@@ -24,6 +25,9 @@ class Rectified(OperatorMode[Step]):
         rules: Operator name -> step.
     """
 
+    # All others have no rectifier inside: a normalisation or attention has the gradient of its one fast operator.
+    compositions: ClassVar = {name: COMPOSITIONS[name] for name in ("rnn_relu", "rnn_relu_cell")}
+
     def apply(self, rule: Step, call: Call) -> Any:  # noqa: ANN401
         """Do a rectifier.
 
@@ -32,8 +36,13 @@ class Rectified(OperatorMode[Step]):
         """
         return rule(call)
 
-    def warn(self, name: str) -> None:
-        """Say nothing: what is not a rectifier has no rule."""
+    def noticed(self, _: Call, result: Any) -> Any:  # noqa: ANN401
+        """Say nothing: what is not a rectifier has no rule.
+
+        Returns:
+            What it gave.
+        """
+        return result
 
 
 def guided(call: Call) -> Tensor:

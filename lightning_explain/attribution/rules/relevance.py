@@ -61,7 +61,9 @@ class Rule(ABC):
         Returns:
             The denominator with epsilon added to its absolute value.
         """
-        return torch.copysign(denominator.new_tensor(self.epsilon), denominator).add_(denominator)
+        # A number on the CPU goes to the kernel as it is: to send it to a GPU first would be waited for.
+        epsilon = torch.tensor(self.epsilon, dtype=denominator.dtype)
+        return torch.copysign(epsilon, denominator).add_(denominator)
 
 
 @dataclass(frozen=True)
@@ -131,10 +133,12 @@ class Gamma(Rule):
             raise ValueError(f"gamma must not be negative, got {self.gamma}.")
 
     def shares(self, op: Affine, out: Tensor) -> list[Share]:  # noqa: D102
-        plus, minus = (_signed(op, positive=positive) for positive in (True, False))
-        sign = out.sign()
-        favoured = plus * (1 + self.gamma * sign.clamp(min=0)) + minus * (1 - self.gamma * sign.clamp(max=0))
-        return [(favoured, 1.0)]
+        # The contributions of one sign are half the sum, or the difference, of all of them and of their sizes: two
+        # runs of the operator in place of four. What is favoured is no smaller than the output, so nothing cancels.
+        own = op.operator(op.x, op.weight, op.bias)
+        size = op.operator(op.x.abs(), op.weight.abs(), None if op.bias is None else op.bias.abs())
+        half = self.gamma / 2
+        return [(own * (1 + half) + size * (half * out.sign()), 1.0)]
 
 
 @dataclass(frozen=True)
@@ -206,8 +210,8 @@ def away_from_zero(value: Tensor) -> Tensor:
     Returns:
         A tensor without zeros.
     """
-    least = torch.finfo(value.dtype).tiny ** 0.5
-    return torch.where(value.abs() < least, least, value)
+    # In arithmetic alone: on a CPU a mask costs several times as much.
+    return value.abs().clamp_(min=torch.finfo(value.dtype).tiny ** 0.5).copysign_(value)
 
 
 def is_variable(x: Tensor) -> bool:
@@ -236,9 +240,9 @@ def _signed(op: Affine, *, positive: bool) -> Tensor:
     # The sum of the contributions of one sign, of the bias too.
     plus, minus = op.weight.clamp(min=0), op.weight.clamp(max=0)
     bias = None if op.bias is None else op.bias.clamp(min=0) if positive else op.bias.clamp(max=0)
-    if not (op.x.detach() < 0).any():  # behind a rectifier
+    if not op.x.numel() or op.x.detach().amin() >= 0:  # behind a rectifier
         return op.operator(op.x, plus if positive else minus, bias)
-    x_plus = op.x.clamp(min=0)
+    x_plus = op.x.relu()
     x_minus = op.x - x_plus
     with_plus, with_minus = (x_plus, x_minus) if positive else (x_minus, x_plus)
     return op.operator(with_plus, plus, bias) + op.operator(with_minus, minus, None)

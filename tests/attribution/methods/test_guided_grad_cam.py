@@ -110,6 +110,17 @@ def test_nothing_where_a_map_has_no_room(world: tuple[Net, Tensor]) -> None:
         GuidedGradCAM("conv2", mode="liner")
 
 
+@pytest.mark.parametrize(("layer", "asked"), [(None, 1), ("conv2", 0)])
+def test_nothing_is_run_to_ask_for_a_shape(world: tuple[Net, Tensor], layer: str | None, asked: int) -> None:
+    (net, x), rows = world, []
+    net.register_forward_pre_hook(lambda _, args: rows.append(len(args[0])))
+    explain(net, x, GuidedGradCAM(layer), target=1)
+    assert rows == [1] * asked + [len(x)] * 2
+    rows.clear()
+    explain(net, x, GuidedGradCAM("conv1"), Neuron("conv2", (1, 2, 2)))
+    assert rows == [len(x)] * 2
+
+
 def test_the_layer_holds_one_tensor() -> None:
     class Two(nn.Module):
         def __init__(self) -> None:

@@ -185,3 +185,11 @@ def test_large_logits_that_rise_alike_leave_precise_multipliers(function: str) -
     found = multiplied(lambda v: apply(v, 1), x, x0)[0]
     expected = multiplied(lambda v: apply(v, 1), x.double(), x0.double())[0]
     torch.testing.assert_close(found.double(), expected, rtol=2e-5, atol=2e-6)
+
+
+def test_between_bounds_the_multiplier_of_no_difference_is_the_slope() -> None:
+    x = torch.tensor([[-1.0, 0.0, 3.0, 3.0, 7.0, 6.0, 7.0, 1e-30]], requires_grad=True)
+    x0 = torch.tensor([[-1.0, 0.0, 3.0, 3.0 + 2e-7, 7.0, 6.0, 5.0, -1e-30]])
+    score, _ = Rescale(1e-10).paired(lambda: F.relu6(x), lambda: F.relu6(x0))
+    (found,) = torch.autograd.grad(score.sum(), x)
+    torch.testing.assert_close(found, torch.tensor([[0, 0, 1, 1, 0, 0, 0.5, 0.5]]))

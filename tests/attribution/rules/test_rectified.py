@@ -60,6 +60,38 @@ def test_other_activations_keep_their_gradient(operator) -> None:
     assert torch.equal(pull(DECONVOLUTION, operator, x), expected)
 
 
+WHOLE = {
+    "maximum": lambda x: torch.maximum(x, x.flip(0)),
+    "minimum": lambda x: torch.minimum(x, torch.zeros_like(x)),
+    "layer_norm": lambda x: F.layer_norm(x, (4,)),
+    "attention": lambda x: F.scaled_dot_product_attention(*[x.view(2, 2)] * 3).view(4),
+}
+
+
+@pytest.mark.parametrize("operator", WHOLE.values(), ids=WHOLE)
+def test_operators_without_a_rectifier_inside_are_not_taken_apart(operator) -> None:
+    leaf = X.clone().requires_grad_()
+    (expected,) = torch.autograd.grad(operator(leaf), leaf, FROM_ABOVE)
+    assert torch.equal(pull(GUIDED, operator), expected)
+    assert torch.equal(pull(DECONVOLUTION, operator), expected)
+
+
+def test_recurrent_layers_of_rectifiers_are_taken_apart() -> None:
+    torch.manual_seed(0)
+    layer = nn.RNN(4, 4, nonlinearity="relu", batch_first=True).double().requires_grad_(False)
+    steps = torch.randn(1, 3, 4, dtype=torch.float64)
+
+    def by_hand(x: Tensor) -> Tensor:
+        state = torch.zeros(1, 4, dtype=x.dtype)
+        for step in x.unbind(1):
+            state = layer._flat_weights[0] @ step[0] + layer._flat_weights[1] @ state[0] + layer.bias_ih_l0
+            state = F.relu(state + layer.bias_hh_l0)[None]
+        return state[0]
+
+    for rules in (GUIDED, DECONVOLUTION):
+        torch.testing.assert_close(pull(rules, lambda x: layer(x)[0][0, -1], steps), pull(rules, by_hand, steps))
+
+
 def test_a_user_adds_a_rule_in_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(GUIDED, "elu", guided)
     leaf = X.clone().requires_grad_()
