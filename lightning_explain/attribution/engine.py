@@ -177,12 +177,13 @@ def explain(  # noqa: PLR0913  (the whole question in one call)
             problem = problem.masked(feature_mask)
             problem.features  # noqa: B018  (a mask that does not fit is refused, also where it plays no part)
         wanted = target if chosen.needs_target else None
+        replica = False if chosen.method.one_pass or chosen.method.one_row else replica
         if chosen.method.one_pass and not create_graph:
             return chosen.explained(resolved_on_the_way(problem, wanted, label))
         if wanted is not None and chosen.method.samples_first and not (create_graph or replica):
             return chosen.explained(replace(problem, unresolved=Unresolved(wanted, label, problem.samples)))
         problem = problem if wanted is None else with_target(problem, wanted, label)
-        return chosen.explained(problem if chosen.method.one_pass else replicated_or_warn(problem, replica))
+        return chosen.explained(replicated_or_warn(problem, replica))
 
 
 def pose(  # noqa: PLR0913  (all that a problem is made of)

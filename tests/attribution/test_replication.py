@@ -217,8 +217,11 @@ class TestAsked:
             assert float((found.delta - plain).abs().max()) < most
             assert float(found.span.abs().max()) > 0.1
 
-    def test_methods_of_one_backward_row_explain_the_model_itself(self):
-        plain, same = (explain(net(), samples(), "saliency", target=1, replica=r).values for r in (False, True))
+    @pytest.mark.parametrize(
+        "method", ["saliency", "grad_cam", "guided_backprop", "deconvolution", "guided_grad_cam", "deep_lift", "lrp"]
+    )
+    def test_methods_of_one_backward_row_explain_the_model_itself(self, method):
+        plain, same = (explain(net(), samples(), method, target=1, replica=r).values for r in (False, True))
         assert torch.equal(plain, same)
 
     def test_a_neuron(self):

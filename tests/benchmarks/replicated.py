@@ -21,7 +21,6 @@ METHODS = (
     "integrated_gradients",
     "gradient_shap",
     "smoothgrad of saliency",
-    "deep_lift",
     "deep_lift_shap",
     "feature_ablation",
     "feature_permutation",

@@ -65,7 +65,7 @@ def test_the_most_that_anybody_can_be_ahead_is_the_limit_against_the_best_of_cap
     ("name", "chosen"),
     [
         ("transformer", replicated.METHODS),
-        ("residual", ("integrated_gradients", "deep_lift", "feature_ablation", "conductance@late")),
+        ("residual", ("integrated_gradients", "deep_lift_shap", "feature_ablation", "conductance@late")),
     ],
 )
 def test_every_line_with_a_replica_is_measured(name, chosen):

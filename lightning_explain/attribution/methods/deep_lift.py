@@ -54,6 +54,7 @@ class DeepLift(Method):
 
     complete = True
     samples_first = True
+    one_row = True
 
     multiply_by_inputs: bool = True
     eps: float = 1e-10

@@ -20,6 +20,7 @@ class _Rectified(Method):
     rules: ClassVar[Mapping[str, Step]]
 
     samples_first = True
+    one_row = True
 
     @property
     def contributes(self) -> bool:

@@ -47,6 +47,7 @@ class GuidedGradCAM(Method):
     """
 
     samples_first = True
+    one_row = True
 
     layer: str | None = None
     of: Side = "output"

@@ -60,6 +60,7 @@ class LRP(Method):
     """
 
     samples_first = True
+    one_row = True
 
     composite: str | Composite = "epsilon_plus"
     layers: LayerRules = ()

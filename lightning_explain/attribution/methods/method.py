@@ -36,6 +36,9 @@ class Method(ABC):
     one_pass: ClassVar[bool] = False
     """Whether the variable and its gradient at the inputs are all that the method asks for."""
 
+    one_row: ClassVar[bool] = False
+    """Whether a sample takes one backward row, so that to try a replica would cost more than it saves."""
+
     shares_points: ClassVar[bool] = False
     """Whether scores at points that do not depend on what is explained are all that the method asks for."""
 
