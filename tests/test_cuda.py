@@ -73,6 +73,7 @@ def test_memory_is_that_of_a_chunk():
     assert peaks[1] <= 1.1 * peaks[0]
 
 
+@pytest.mark.filterwarnings("ignore:The trainer has no logger")
 @pytest.mark.parametrize("precision", ["32-true", "16-mixed", "bf16-mixed"])
 def test_a_run_with_the_monitor_is_bit_for_bit_the_run_without_it(tmp_path, precision):
     """Weights, optimizer, and the random state of the GPU."""

@@ -142,13 +142,17 @@ class RowBudget:
             else:
                 self._shrink(chunk, rows)
 
-    def slices(self, total: int) -> Iterator[slice]:
+    def slices(self, total: int, device: torch.device) -> Iterator[slice]:
         """Slices for work that is itself made of :meth:`run` calls, and so not worth timing.
+
+        Args:
+            total: The number of rows.
+            device: Where they are: on a GPU there is nothing to be learnt from few.
 
         Yields:
             Consecutive slices of ``range(total)``.
         """
-        start, first = 0, self.max_rows or FIRST_CHUNK
+        start, first = 0, self.max_rows or (FIRST_CHUNK if device.type == "cpu" else LARGEST_CHUNK)
         while start < total:
             # Asked again each time: the work of the first slice teaches how many rows go at once.
             stop = min(start + max((chunk.rows for chunk in self._chunks.values()), default=first), total)

@@ -559,3 +559,9 @@ def test_on_a_gpu_a_first_chunk_that_does_not_fit_is_halved(monkeypatch: pytest.
     monkeypatch.setattr(budget, "available", lambda device: 2**31)
     RowBudget().run(100, "forward", body, lambda: RowSize(1, 2**22, torch.device("cuda")))
     assert seen == [100, 50, 25, 25, 25, 25]
+
+
+@pytest.mark.parametrize(("device", "first"), [("cpu", FIRST_CHUNK), ("cuda", budget.LARGEST_CHUNK)])
+def test_slices_begin_small_only_where_something_is_learnt_from_it(device: str, first: int) -> None:
+    assert next(RowBudget().slices(5000, torch.device(device))) == slice(0, first)
+    assert next(RowBudget(7).slices(5000, torch.device(device))) == slice(0, 7)

@@ -107,7 +107,7 @@ class NoiseTunnel(Method):
         n, device = problem.samples, leaves(problem.inputs)[0].device
         copy_by_copy = (slice(start, start + n) for start in range(0, self.n_samples * n, n))
         part: Problem | None = None
-        for chunk in copy_by_copy if self.compares else problem.budget.slices(self.n_samples * n):
+        for chunk in copy_by_copy if self.compares else problem.budget.slices(self.n_samples * n, device):
             index = torch.arange(chunk.start, chunk.stop, device=device)
             rows, copies = index % n, index // n
             if part is not None and known is None and "z0" in vars(part):

@@ -64,7 +64,7 @@ class RISE(Method):
         for block in blocks(self.n_masks, problem.samples):
             grids = [self._grid(problem, i, block.stop - block.start, streams[i]) for i in range(len(streams))]
             values = problem.values(block.stop - block.start, partial(_masked, problem, grids))
-            for chunk in problem.budget.slices(values.shape[1]):
+            for chunk in problem.budget.slices(values.shape[1], values.device):
                 part = values[:, chunk]
                 totals = [total + _weighted(part, grid, chunk) for total, grid in zip(totals, grids, strict=True)]
         scale = self.probability * self.n_masks
