@@ -112,7 +112,8 @@ class _Watch(TorchDispatchMode):
         self._running: list[nn.Module] = []
         self._shared: set[nn.Module] = set()
         self._owners: dict[Where, list[nn.Module]] = {}
-        for module in filter(is_affine, model.modules()):
+        self._convolved: dict[int, tuple[Tensor, Any]] = {}  # storage -> what a convolution gave, untouched; its weight
+        for module in filter(_may_be_affine, model.modules()):
             for parameter in module.parameters(recurse=False):
                 self._owners.setdefault(_where(parameter), []).append(module)
 
@@ -128,7 +129,11 @@ class _Watch(TorchDispatchMode):
         for tensor in _strided((args, kwargs)):
             # Used outside its layer, the weight is not the layer's alone.
             self._shared.update(owner for owner in self._owners.get(_where(tensor), ()) if owner is not running)
-        return func(*args, **kwargs)
+            self._convolved.pop(_storage(tensor), None)
+        result = func(*args, **kwargs)
+        if func is torch.ops.aten.convolution.default:
+            self._convolved[_storage(result)] = (result, args[1])
+        return result
 
     @contextmanager
     def hooked(self) -> Iterator[None]:
@@ -154,11 +159,16 @@ class _Watch(TorchDispatchMode):
 
     def _leave(self, module: nn.Module, _args: Any, result: Any) -> None:  # noqa: ANN401
         self._running.pop()
-        if is_affine(module) and isinstance(result, Tensor):  # None, where it raises
+        if isinstance(result, Tensor) and (is_affine(module) or self._gave(module, result)):  # None, where it raises
             self.layers.append((module, frozenset(self.runs)))
             self.between[_storage(result)] = _Between(module, result)
         for between in self.seen(result):
             between.watchers.append(module._forward_hooks)  # noqa: SLF001
+
+    def _gave(self, module: nn.Module, result: Tensor) -> bool:
+        # What derives from a convolution, and gives what an operator made of its very weight, is one: it may pad first.
+        weight = self._convolved.get(_storage(result), (None, None))[1]
+        return _may_be_affine(module) and isinstance(weight, Tensor) and _where(weight) == _where(module.weight)  # type: ignore[arg-type]
 
     def seen(self, tree: Any) -> Iterator[_Between]:  # noqa: ANN401
         storages = map(_storage, _strided(tree))
@@ -185,7 +195,11 @@ def is_affine(module: nn.Module) -> bool:
     Returns:
         True if it is.
     """
-    return type(module) in AFFINE and "weight" in module._parameters and "forward" not in vars(module)  # noqa: SLF001
+    return type(module) in AFFINE and _may_be_affine(module)
+
+
+def _may_be_affine(module: nn.Module) -> bool:
+    return isinstance(module, AFFINE) and "weight" in module._parameters and "forward" not in vars(module)  # noqa: SLF001
 
 
 def _is_fixed(norm: nn.Module) -> bool:

@@ -63,6 +63,28 @@ class Scaled(nn.Conv2d):
         return F.conv2d(x, self.weight / self.weight.std(), self.bias, padding=self.padding)
 
 
+class Same(nn.Conv2d):
+    """Pads by itself, as convolutions do that come from elsewhere."""
+
+    def forward(self, x):
+        return F.conv2d(F.pad(x, (1, 1, 1, 1)), self.weight, self.bias)
+
+
+class Twice(Same):
+    def forward(self, x):
+        return super().forward(x).mul_(2)
+
+
+class Both(Same):
+    def forward(self, x):
+        return super().forward(x) + super().forward(-x)
+
+
+class Part(Same):
+    def forward(self, x):
+        return F.conv2d(F.pad(x, (1, 1, 1, 1)), self.weight[:, :, 1:, 1:], self.bias)[..., 1:, 1:]
+
+
 def trying(layer, x, otherwise):
     try:
         return layer(x[:, :1])
@@ -135,7 +157,8 @@ def test_a_norm_that_does_not(name):
 
 
 def test_what_is_not_the_layer_that_it_seems_to_be():
-    for other in (Scaled(2, 2, 3, padding=1), weight_norm(nn.Conv2d(2, 2, 3, padding=1))):
+    derived = (Scaled(2, 2, 3, padding=1), Twice(2, 2, 3), Both(2, 2, 3), Part(2, 2, 3))
+    for other in (*derived, weight_norm(nn.Conv2d(2, 2, 3, padding=1))):
         net = Net(lambda m, x: m.bn(m.conv(x)))
         net.conv = other
         assert found(net) == ()
@@ -145,6 +168,14 @@ def test_what_is_not_the_layer_that_it_seems_to_be():
     net = Net(lambda m, x: m.bn(m.conv(x)))
     net.bn.forward = torch.tanh
     assert found(net) == ()
+
+
+@pytest.mark.parametrize("bias", [False, True])
+def test_what_derives_from_a_convolution_and_convolves_with_its_weight_is_one(bias):
+    net = Net(lambda m, x: m.bn(m.conv(x)))
+    net.conv = Same(2, 2, 3, bias=bias)
+    (pair,) = found(net)
+    assert (pair.affine, pair.norm) == (net.conv, net.bn)
 
 
 def test_a_tied_weight_belongs_to_nobody():
