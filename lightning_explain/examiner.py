@@ -124,7 +124,7 @@ class Examiner:
         target, maps = self.random_maps.get(chosen.name, (None, None))
         if maps is None or not _same(target, problem.target):  # a predicted target changes as the model learns
             with randomised(problem.model, self.seed):
-                attribution = chosen(replace(problem))  # a copy: what the problem remembers is of the true model
+                attribution = chosen(problem.anew())  # what the problem remembers is of the true model
             maps = features_of(replace(problem, place=self.plan.spaces[chosen.name]), attribution).cpu()
             self.random_maps[chosen.name] = problem.target, maps
         return maps

@@ -73,6 +73,7 @@ def borrowed(model: nn.Module, seed: int = 0, *, frozen: bool = True) -> Iterato
 @dataclass(frozen=True)
 class _State:
     kept: Snapshot
+    training: list[tuple[nn.Module, bool]]
     parameters: list[tuple[str, nn.Parameter, bool, Tensor | None, int]]
     written: list[tuple[nn.Parameter, Tensor]]
 
@@ -80,12 +81,16 @@ class _State:
     def of(cls, modules: list[nn.Module], parameters: Named) -> "_State":
         return cls(
             kept=Snapshot.of(modules),
+            training=[(module, module.training) for module in modules],
             parameters=[(name, p, p.requires_grad, p.grad, _version(p)) for name, p in parameters],
             written=[(parameter, parameter.detach().clone()) for parameter in _written_in_forward(modules)],
         )
 
     def restore(self) -> None:
         self.kept.restore()
+        for module, training in self.training:
+            if module.training != training:  # a scripted one, which has no such attribute in Python
+                module.training = training
         with torch.no_grad():
             for parameter, value in self.written:
                 if not torch.equal(parameter, value):

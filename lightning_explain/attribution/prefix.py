@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -113,11 +113,11 @@ def _recorded(problem: Question, layers: Sequence[Layer], inputs: Inputs) -> lis
             if (module, "input", run) in wanted:
                 reached.add(module)
             given = forward(*args, **kwargs)
-            if not reached:
+            if not reached and _is_lasting(given):
                 # A clone, for what follows may work in place on it; without the modules inside, which are done too.
                 done[before:] = [(module, map_tensors(given, Tensor.clone, every=True))]
-                if (module, "output", run) in wanted:
-                    reached.add(module)
+            if not reached and (module, "output", run) in wanted:
+                reached.add(module)
             return given
 
         return recording
@@ -141,6 +141,17 @@ def _forwards(replaced: Mapping[nn.Module, Callable[..., Any]]) -> Iterator[None
     finally:
         for module, own in before.items():
             vars(module).pop("forward", None) if own is None else vars(module).update(forward=own)
+
+
+def _is_lasting(given: Any) -> bool:  # noqa: ANN401
+    # Whether it can be given again: an iterator is used up, and what a cache of somebody's holds is written to.
+    if isinstance(given, (tuple, list)):
+        return all(map(_is_lasting, given))
+    if isinstance(given, MutableMapping):
+        return all(map(_is_lasting, given.values()))
+    if isinstance(given, Tensor):
+        return given.layout == torch.strided and not given.is_nested
+    return given is None or isinstance(given, (bool, int, float, str))
 
 
 def _is_open(module: nn.Module) -> bool:

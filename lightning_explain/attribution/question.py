@@ -50,7 +50,7 @@ class Question:
         zero_where_unused: Whether the gradient is zero where the score does not depend on the variable; otherwise that
             is refused, for it is a mistake more often than not.
         tails: Where only the part of the model that lies behind a place is run, once it was tried: for these samples
-            and no others.
+            and no others, and for the model as it was then.
         counted: What was counted in forward passes: how often a layer runs, how many tensors each of several has.
         unresolved: The target, where it is resolved on the way; None: ``target`` says what it is.
     """
@@ -172,6 +172,14 @@ class Question:
             name: known[name][rows] for name in ("outputs", "value", "baseline_value") if name in known
         })
         return chosen
+
+    def anew(self: Q) -> Q:
+        """The same question, of which nothing is known: for when the model's parameters are not what they were.
+
+        Returns:
+            A problem that remembers nothing, and shares nothing with this one that a pass of the model told.
+        """
+        return replace(self, tails={}, counted={})
 
     def at(self: Q, place: Place, target: Tensor | EllipsisType | None = ...) -> Q:
         """The same samples at another place, or with another target; what the model gives for them is kept.

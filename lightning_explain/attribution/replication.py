@@ -15,16 +15,13 @@ from lightning_explain.attribution.place import Input, differentiable
 from lightning_explain.attribution.problem import Problem
 from lightning_explain.attribution.replica import Replica
 from lightning_explain.attribution.scoring import replaced
-from lightning_explain.attribution.tail import UNFIT
+from lightning_explain.attribution.tail import FAILURES, UNFIT
 from lightning_explain.inputs import is_continuous, leaves, pick, take
 from lightning_explain.precision import accurate
 from lightning_explain.randomness import taken_down
 
 Replicating: TypeAlias = bool | torch.dtype
 """Whether a replica is explained: none, one in the model's own type, or one in another type."""
-
-FAILURES = (*UNFIT, AttributeError)
-"""What models raise with tensors that are not their own: what is lent has no attributes of the user's, for one."""
 
 FEW = 2
 """Samples of the recorded pass, and of the gradients that are compared. One alone may be squeezed."""

@@ -14,7 +14,7 @@ from lightning_explain.attribution.memory import available
 from lightning_explain.attribution.place import Layer, Place
 from lightning_explain.attribution.prefix import Prefix
 from lightning_explain.attribution.scoring import explained
-from lightning_explain.inputs import Inputs, Point, leaves, pick
+from lightning_explain.inputs import Inputs, Point, leaves, pick, take
 
 if TYPE_CHECKING:
     from lightning_explain.attribution.question import Question
@@ -24,6 +24,9 @@ BESIDE = 2
 
 PROBED = 5
 """Rows of the trial. No multiple of two: a batch that is folded the wrong way must not fit."""
+
+PROBED_OF_FIVE = 3
+"""Rows of the trial where there are five samples: what a module gave for the samples must not fit as it is."""
 
 WORTH = 48
 """Fewer rows than that do not pay for the trial."""
@@ -42,6 +45,9 @@ MOST_KEPT = 64
 
 UNFIT = (RuntimeError, ValueError, TypeError, IndexError, KeyError, AssertionError)
 """What models raise when two parts of a batch do not have the same size."""
+
+FAILURES = (*UNFIT, AttributeError)
+"""What models raise with tensors that are not their own: those have no attributes of the user's, for one."""
 
 
 class Replaced(Place, Protocol):
@@ -124,17 +130,29 @@ def shortened(problem: Question, copies: int) -> Place:
 def _cheapest(problem: Question, place: Replaced) -> Place:
     problem.outputs  # noqa: B018  (their pass gives the variable too, if it is not known)
     # From the end, so that these are not the samples that the layers before the place see.
-    rows = problem.samples - 1 - torch.arange(PROBED, device=leaves(problem.inputs)[0].device) % problem.samples
-    z = pick(problem.z, rows)
+    count = PROBED_OF_FIVE if problem.samples == PROBED else PROBED
+    rows = problem.samples - 1 - torch.arange(count, device=leaves(problem.inputs)[0].device) % problem.samples
     with torch.no_grad():
         try:
+            z = _points(problem, place, rows)
             whole = place.outputs_beside(problem, z, rows)
-        except UNFIT:
+            for tail in _tails(problem, place):
+                if _fits(problem, tail, z, rows, whole) and _same_everywhere(problem, tail):
+                    return tail
+        except FAILURES:  # of samples that are not all there is, or of a module that gives what cannot be given again
             return place
-    for tail in _tails(problem, place):
-        if _fits(problem, tail, z, rows, whole) and _same_everywhere(problem, tail):
-            return tail
     return place
+
+
+def _points(problem: Question, place: Replaced, rows: Tensor) -> Point:
+    # The first two from the baseline: what crosses the place may count for nothing at the samples, where the greatest
+    # of several branches goes on, or a probability is one.
+    z0 = _at_baseline(problem, place, rows)
+    return tuple(torch.cat([a[:BESIDE], b[BESIDE:]]) for a, b in zip(z0, pick(problem.z, rows), strict=True))
+
+
+def _at_baseline(problem: Question, place: Replaced, rows: Tensor) -> Point:
+    return place.variable(problem, take(problem.baseline, rows))
 
 
 def _tails(problem: Question, place: Replaced) -> Iterator[Tail]:
@@ -158,11 +176,14 @@ def _may_be_kept(problem: Question, bare: Prefix) -> bool:
 
 
 def _fits(problem: Question, tail: Tail, z: Point, rows: Tensor, whole: Tensor) -> bool:
-    with torch.no_grad():
-        try:
-            given = tail.outputs(problem, z, rows)
-        except UNFIT:
-            return False
+    try:
+        if tail.prefix is not None:
+            # What modules leave in an attribute, say, for those behind the place is then not that of the samples: who
+            # looks at it needs these modules in each pass.
+            _at_baseline(problem, tail.place, rows)
+        given = tail.outputs(problem, z, rows)
+    except FAILURES:
+        return False
     return _equal(given, whole, _largest(whole) * 16 * torch.finfo(accumulator(whole)).eps)  # the same kernels
 
 
@@ -174,13 +195,12 @@ def _same_everywhere(problem: Question, tail: Tail) -> bool:
 
     def body(chunk: slice) -> None:
         rows = torch.arange(chunk.start, chunk.stop, device=known.device)
-        with torch.no_grad():
-            given = tail.outputs(problem, tuple(leaf[chunk] for leaf in problem.z), rows)
+        given = tail.outputs(problem, tuple(leaf[chunk] for leaf in problem.z), rows)
         equal.append(_equal(given, known[chunk], tolerance))
 
     try:
         problem.run(problem.samples, f"forward{tail.place}", body)
-    except UNFIT:
+    except FAILURES:
         return False
     return all(equal)
 

@@ -29,9 +29,11 @@ def map_tensors(tree: Any, change: Callable[[Tensor], Tensor], *, every: bool = 
         return change(tree) if every or is_continuous(tree) else tree
     if isinstance(tree, tuple):
         mapped = [map_tensors(item, change, every=every) for item in tree]
-        return type(tree)(*mapped) if hasattr(tree, "_fields") else tuple(mapped)
+        return type(tree)(*mapped) if hasattr(tree, "_fields") else type(tree)(mapped)
     if isinstance(tree, list):
-        return [map_tensors(item, change, every=every) for item in tree]
+        items = copy.copy(tree)
+        items[:] = [map_tensors(item, change, every=every) for item in tree]
+        return items
     if isinstance(tree, Mapping):
         mapping: Any = copy.copy(tree)  # keeps the type, such as a ModelOutput
         for key in tree:

@@ -1,3 +1,4 @@
+import contextlib
 import random
 from collections.abc import Callable
 from typing import Any
@@ -82,6 +83,19 @@ def test_eval_and_train_are_never_called() -> None:
     model = nn.Sequential(Stubborn(3, 2))
     explain(model, torch.randn(2, 3), target=0)
     assert model[0].training
+
+
+@pytest.mark.parametrize("fails", [False, True], ids=["ends", "fails"])
+def test_scripted_modules_are_trained_on_afterwards(fails: bool) -> None:
+    model = nn.Sequential(torch.jit.script(nn.Sequential(nn.Linear(3, 2), nn.Dropout())), nn.Dropout()).train()
+    model[1].eval()
+    before = [module.training for module in model.modules()]
+    with contextlib.suppress(KeyError), borrowed(model):
+        assert not any(module.training for module in model.modules())
+        if fails:
+            raise KeyError
+    assert [module.training for module in model.modules()] == before
+    assert sorted(set(before)) == [False, True]
 
 
 def test_forward_hooks_run_and_backward_hooks_rest() -> None:

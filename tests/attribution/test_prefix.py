@@ -1,12 +1,14 @@
 """What leads up to a layer is done once, and is there again in another pass."""
 
+from collections.abc import Callable, Iterator
+from types import MappingProxyType
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from lightning_explain import Layer
+from lightning_explain import IntegratedGradients, Layer, explain
 from lightning_explain.attribution.engine import pose
 from lightning_explain.attribution.interception import captured
 from lightning_explain.attribution.layers import Layers
@@ -157,6 +159,58 @@ def test_hooks_of_the_user_see_what_they_saw(problem: Problem) -> None:
     with prefix.skipped(torch.arange(3)):
         assert torch.equal(problem.model(problem.inputs), expected)
     assert len(seen) == 1
+
+
+class Named(list[Tensor]):
+    pass
+
+
+GIVEN: dict[str, tuple[Callable[[Tensor], Any], Callable[[Any], Tensor], bool]] = {
+    # name: (what a module gives, how it is read, whether that can be given again)
+    "a named tuple of torch": (lambda h: torch.stack([h, h]).max(dim=0), lambda given: given.values, True),
+    "a list of a class of its own": (lambda h: Named([h]), lambda given: given[0], True),
+    "a number beside it": (lambda h: (h, 2.0, None), lambda given: given[0], True),
+    "a mapping that nobody can copy": (lambda h: MappingProxyType({"h": h}), lambda given: given["h"], False),
+    "a sparse tensor": (lambda h: h.to_sparse(), lambda given: given.to_dense(), False),
+    "an iterator": (lambda h: iter([h, h]), next, False),
+    "a function": (lambda h: lambda: h, lambda given: given(), False),
+    "a tensor that knows more": (lambda h: marked(h), lambda given: given * given.marked, True),
+}
+
+
+def marked(h: Tensor) -> Tensor:
+    h.marked = 1.0  # type: ignore[attr-defined]
+    return h
+
+
+@pytest.mark.parametrize("samples", [1, 3, 5])
+@pytest.mark.parametrize("given", GIVEN)
+def test_what_cannot_be_given_again_is_computed_again(given: str, samples: int) -> None:
+    give, read, lasts = GIVEN[given]
+
+    class Giving(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.linear = nn.Linear(4, 4)
+
+        def forward(self, x: Tensor) -> Any:
+            return give(self.linear(x))
+
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.one, self.two, self.head = Giving(), nn.Linear(4, 4), nn.Linear(4, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            given = self.one(x)
+            h = read(given)
+            return self.head(self.two(h) + (h if isinstance(given, Iterator) else read(given)))
+
+    torch.manual_seed(0)
+    model, x = Model().double().eval(), torch.randn(samples, 4, dtype=torch.float64)
+    prefix = recorded(pose(model, x, 1), Layer("two"), samples=samples)
+    assert names(pose(model, x, 1), prefix) == (["one", "two"] if lasts else ["one.linear", "two"])
+    assert explain(model, x, IntegratedGradients(50), Layer("two"), target=1).delta.abs().max() < 1e-6
 
 
 def test_scripted_modules_run_as_ever() -> None:

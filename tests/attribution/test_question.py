@@ -87,3 +87,17 @@ def test_what_has_no_gradient_is_refused_by_name() -> None:
     graph = pose(net(), samples(), TARGETS, create_graph=True)
     with pytest.raises(ValueError, match=r"This cannot be trained on: leave out create_graph=True"):
         graph.refuse_graph("This")
+
+
+def test_a_model_that_has_changed_is_asked_anew() -> None:
+    problem, _ = posed()
+    moved = problem.at(Layer("conv1"))
+    moved.remembered("key", lambda: moved.value)
+    moved.tails[moved.place] = moved.place
+    moved.counted[moved.place] = (1,)
+    fresh = moved.anew()
+    assert (fresh.tails, fresh.counted, fresh._memory) == ({}, {}, {})
+    assert not vars(fresh).keys() & {"z", "z0", "outputs", "value"}
+    assert (fresh.place, fresh.samples) == (moved.place, moved.samples)
+    assert fresh.target is moved.target
+    assert moved.tails

@@ -260,9 +260,97 @@ def test_the_check_takes_one_pass_of_the_tail() -> None:
     with rows_through(model.stem) as stem, rows_through(model.head) as head:
         assert isinstance(shortened(problem, 20), Tail)
         assert isinstance(shortened(problem.at(problem.place, torch.zeros(SAMPLES, 1).long()), 20), Tail)
-    # The trial of five rows, whole and as a tail; then all samples, in one chunk.
-    assert sum(head) == 5 + 5 + SAMPLES
-    assert sum(stem) == 5 + 2 + 2
+    # The trial of five rows, whole and as a tail, some of the baseline; then all samples, in one chunk.
+    assert sum(head) == 5 + 5 + 5 + SAMPLES
+    assert sum(stem) == 5 + 5 + 2 + 2
+
+
+class Leaving(nn.Module):
+    """Gives what it leaves behind for others too."""
+
+    def __init__(self, leave: Callable[[nn.Module, Tensor], None]) -> None:
+        super().__init__()
+        self.linear, self.inner, self.leave = nn.Linear(4, 6), nn.Tanh(), leave
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.inner(self.linear(x))
+        self.leave(self, h)
+        return h
+
+
+class Reading(nn.Module):
+    """A head that looks at what a module in front of the layer left behind."""
+
+    def __init__(self, *, hooked: bool) -> None:
+        super().__init__()
+        left: dict[str, Tensor] = {}
+        keep = (lambda m, h: None) if hooked else (lambda m, h: left.update(h=h))
+        self.stem, self.middle, self.head = Leaving(keep), nn.Linear(6, 6), nn.Linear(6, 3)
+        if hooked:
+            self.stem.inner.register_forward_hook(lambda m, args, out: left.update(h=out))
+        self.read = lambda: left["h"]
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.middle(self.stem(x)).tanh() * self.read())
+
+
+class Folding(nn.Module):
+    """A stem that lays out the batch along with another dimension."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.fold = nn.Linear(4, 6), nn.Flatten(0, 1)
+        self.middle, self.head = nn.Linear(6, 6), nn.Linear(6, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        folded = self.fold(self.stem(x).view(-1, 2, 3))
+        return self.head(self.middle(folded.view(-1, 6)).tanh() + folded.view(-1, 6))
+
+
+ODD = {"attribute": lambda: Reading(hooked=False), "hook": lambda: Reading(hooked=True), "folded": Folding}
+
+
+@pytest.mark.parametrize("samples", [1, 2, 5, 6])
+@pytest.mark.parametrize("name", ODD)
+@pytest.mark.parametrize("alike", [False, True], ids=["each another", "all alike"])
+def test_what_is_left_behind_is_that_of_the_pass(
+    name: str, samples: int, alike: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, x = made(ODD[name]), drawn(4)[:samples]
+    arguments = (model, x[:1].expand(samples, -1) if alike else x, IntegratedGradients(64), Layer("middle"))
+    expected = whole(monkeypatch, *arguments, target=1, max_rows=30)
+    found = explain(*arguments, target=1, max_rows=30).values
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-14)
+
+
+@pytest.mark.parametrize("samples", [2, 3, 5, 6])
+def test_what_counts_for_nothing_at_the_samples_may_count_elsewhere(
+    samples: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Greatest(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.stem, self.middle, self.lift = nn.Linear(4, 6), nn.Linear(6, 6), nn.Identity()
+            self.head = nn.Linear(6, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            h = self.stem(x)
+            lifted = self.lift(self.middle(h) + 20 * x.abs().sum(dim=1, keepdim=True))
+            return self.head(torch.maximum(lifted, h))
+
+    arguments = (made(Greatest), drawn(4)[:samples], IntegratedGradients(64), Layer("lift"))
+    expected = whole(monkeypatch, *arguments, target=1, max_rows=30)
+    found = explain(*arguments, target=1, max_rows=30).values
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-13)
+
+
+def test_a_baseline_on_which_the_model_fails_does_no_harm() -> None:
+    class Picky(Residual):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(checked(x, x) if bool(x.any()) else checked(x, x[:0]))
+
+    model, x = made(Picky), drawn(2, 5, 5)
+    assert kind(shortened(pose(model, x, 1).at(Layer("block1")), 20)) == "whole"
 
 
 def test_samples_that_cannot_be_told_apart_are_no_proof_and_no_harm() -> None:

@@ -32,6 +32,20 @@ def test_every_floating_tensor_is_changed_and_all_else_stays() -> None:
     assert tree.a[0].item() == 0  # the original is not touched
 
 
+def test_types_of_sequences_stay() -> None:
+    class Named(list[torch.Tensor]):
+        first = property(lambda self: self[0])
+
+    class Twice(tuple[torch.Tensor, ...]):
+        __slots__ = ()
+        first = property(lambda self: self[0])
+
+    maximum = torch.max(torch.tensor([[1.0, 2.0]]), dim=1)
+    changed = map_tensors((maximum, Named([torch.zeros(1)]), Twice([torch.ones(1)])), lambda t: t + 1)
+    assert (changed[0].values.item(), changed[0].indices.item()) == (3, 1)
+    assert (changed[1].first.item(), changed[2].first.item()) == (1, 2)
+
+
 def test_leaves_of_other_kinds_are_passed_through() -> None:
     for leaf in (None, "text", 3, torch.arange(3), torch.ones(1, dtype=torch.complex64)):
         assert map_tensors(leaf, lambda t: t + 1) is leaf

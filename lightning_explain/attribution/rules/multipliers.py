@@ -24,12 +24,12 @@ def rescale(pair: Pair) -> Pullback:
     Returns:
         The backward step.
     """
-    (x,), (x0,) = pair.inputs, pair.inputs0
+    x, x0 = _laid_out(pair)
     difference = x - x0
     multiplier = (pair.out - pair.out0).div_(difference)
     if (near := pair.near(difference, x)) is not None:
         multiplier[near] = _derivative(pair, x, x0, near)
-    return lambda gradient: ((gradient * multiplier).sum_to_size(x.shape),)
+    return lambda gradient: ((gradient * multiplier).sum_to_size(pair.inputs[0].shape),)
 
 
 def clamped(pair: Pair) -> Pullback:
@@ -38,11 +38,13 @@ def clamped(pair: Pair) -> Pullback:
     Returns:
         The backward step.
     """
-    (x,), (x0,) = pair.inputs, pair.inputs0
+    if pair.out.dtype == torch.float16:  # in which neighbours differ by no more than what is tiny
+        return rescale(pair)
+    x, x0 = _laid_out(pair)
     # Without a mask: what is tiny counts only where there is no difference, and leaves the slope there.
     tiny = torch.finfo(pair.out.dtype).tiny
     multiplier = (pair.out - pair.out0).add_(_slope(pair, x), alpha=tiny).div_((x - x0).add_(tiny))
-    return lambda gradient: ((gradient * multiplier).sum_to_size(x.shape),)
+    return lambda gradient: ((gradient * multiplier).sum_to_size(pair.inputs[0].shape),)
 
 
 def rectifier(pair: Pair) -> Pullback:
@@ -187,6 +189,12 @@ def _flatness(log_ratio: Tensor) -> Tensor:
 def _less(a: Tensor, b: Tensor) -> Tensor:
     # Of two that are masked, minus infinity both, there is no difference.
     return (a - b).nan_to_num_(nan=0, posinf=torch.inf, neginf=-torch.inf)
+
+
+def _laid_out(pair: Pair) -> tuple[Tensor, Tensor]:
+    # The argument and its reference, an element for each of the output: exponents, say, may be more than it has.
+    (x,), (x0,) = pair.inputs, pair.inputs0
+    return x.expand_as(pair.out), x0.expand_as(pair.out)
 
 
 def _derivative(pair: Pair, x: Tensor, x0: Tensor, near: tuple[Tensor, ...]) -> Tensor:

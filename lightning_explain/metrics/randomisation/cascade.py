@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -123,8 +122,7 @@ class CascadeMetric(AttributionMetric):
 
         def similarity() -> Tensor:
             with layers_randomised(problem.model, layers, random, self.seed):
-                # A copy: what the problem remembers is of the true model.
-                point = method(replace(problem))
+                point = method(problem.anew())  # what the problem remembers is of the true model
             return map_similarity(
                 _absolute(evaluation, self._original(evaluation, method)), _absolute(evaluation, point)
             )

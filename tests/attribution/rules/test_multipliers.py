@@ -193,3 +193,27 @@ def test_between_bounds_the_multiplier_of_no_difference_is_the_slope() -> None:
     score, _ = Rescale(1e-10).paired(lambda: F.relu6(x), lambda: F.relu6(x0))
     (found,) = torch.autograd.grad(score.sum(), x)
     torch.testing.assert_close(found, torch.tensor([[0, 0, 1, 1, 0, 0, 0.5, 0.5]]))
+
+
+@pytest.mark.parametrize("name", ["pow", "rpow", "clamp", "clamp_min"])
+def test_an_argument_with_fewer_elements_than_the_output_has_a_multiplier_for_each(name: str) -> None:
+    other = torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64)
+    operator: Callable[[Tensor], Tensor] = {
+        "pow": lambda x: torch.pow(x, other),
+        "rpow": lambda x: other**x,
+        "clamp": lambda x: torch.clamp(x, min=other - 1.5, max=other),
+        "clamp_min": lambda x: torch.clamp_min(x, other - 1.5),
+    }[name]
+    x, x0 = (torch.tensor(rows, dtype=torch.float64)[:, None] for rows in ([2.0, 1.0], [1.0, 1.0]))
+    multipliers, total, difference = multiplied(operator, x, x0)
+    torch.testing.assert_close(total, difference)
+    leaf, weights = x[1:].clone().requires_grad_(), torch.linspace(1, 2, 3, dtype=torch.float64)
+    (slope,) = torch.autograd.grad((operator(leaf) * weights).sum(), leaf)
+    torch.testing.assert_close(multipliers[1:], slope)
+
+
+def test_between_bounds_neighbours_of_few_bits_are_told_apart() -> None:
+    x = torch.tensor([[0.1, 0.1, 0.5]], dtype=torch.float16)
+    x0 = x + torch.tensor([2.0**-14, -(2.0**-14), 0], dtype=torch.float16)  # one unit in the last place
+    multipliers, _, _ = multiplied(F.relu6, x, x0)
+    assert multipliers.tolist() == [[1, 1.5, 2]]  # the weights

@@ -7,7 +7,7 @@ import torch
 from scipy.stats import spearmanr
 from torch import nn
 
-from lightning_explain import GradCAM, Layer, explain
+from lightning_explain import GradCAM, IntegratedGradients, Layer, explain
 from lightning_explain.inputs import leaves
 from lightning_explain.metrics import METRICS, MPRTBottomUp, MPRTIndependent, MPRTTopDown
 from lightning_explain.metrics.layers import parameter_layers
@@ -65,6 +65,33 @@ def test_curves_are_those_of_models_randomised_by_hand(kind, method):
         assert curve[layer].tolist() == pytest.approx(by_hand, abs=1e-6)
     torch.testing.assert_close(got, torch.stack(list(curve.values())).mean(dim=0))
     assert float(got.max()) < 1
+
+
+class Skipping(nn.Module):
+    """Past the layer in the middle there is what its random version computes otherwise."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.stem, self.middle, self.head = nn.Linear(4, 6), nn.Linear(6, 6), nn.Linear(6, 3)
+
+    def forward(self, x):
+        h = self.stem(x)
+        return self.head((self.middle(h) + h).tanh())
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_what_leads_up_to_a_layer_is_that_of_the_random_model(kind):
+    model, x = Skipping().eval(), torch.randn(5, 4, generator=torch.Generator().manual_seed(1))
+    method, place = IntegratedGradients(32), Layer("middle")
+    original = explain(model, x, method, place, target=1).values
+    with evaluation_of(model, x, method, target=1, place=place) as evaluation:
+        curve = kind(seed=4).by_layer(evaluation)
+        layers = parameter_layers(evaluation.problem)
+    for layer, random in stages(list(layers), kind.order).items():
+        other = explain(twin_of(model, layers, random, 4), x, method, place, target=1).values
+        by_hand = [correlation(a, b) for a, b in zip(original, other, strict=True)]
+        assert curve[layer].tolist() == pytest.approx(by_hand, abs=1e-6)
 
 
 def test_several_inputs():
