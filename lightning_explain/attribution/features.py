@@ -162,7 +162,7 @@ def chosen_rows(tensor: Tensor, rows: Tensor) -> Tensor:
 
 def _dense(ids: Tensor) -> tuple[Tensor, Tensor]:
     # Ids (rows, elements) -> their rank among those of the row, and how many there are, (rows,).
-    low, high = (int(end) for end in ids.aminmax())
+    low, high = (int(end) for end in ids.aminmax()) if ids.numel() else (0, 0)
     if high - low < ids.shape[1]:  # looked up; else there would be many that no element has
         place, known = ids - low, high - low + 1
     else:

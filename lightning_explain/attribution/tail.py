@@ -46,7 +46,7 @@ MOST_KEPT = 64
 UNFIT = (RuntimeError, ValueError, TypeError, IndexError, KeyError, AssertionError)
 """What models raise when two parts of a batch do not have the same size."""
 
-FAILURES = (*UNFIT, AttributeError)
+FAILURES = (*UNFIT, AttributeError, ArithmeticError)
 """What models raise with tensors that are not their own: those have no attributes of the user's, for one."""
 
 

@@ -102,3 +102,9 @@ def test_rows_of_a_single_sample_are_a_view() -> None:
     assert chosen_rows(one, rows).data_ptr() == one.data_ptr()
     assert torch.equal(chosen_rows(one, rows), one[rows])
     assert torch.equal(chosen_rows(two, rows), two[rows])
+
+
+def test_a_mask_of_no_elements_has_no_features() -> None:
+    features = Features.of((torch.zeros(2, 0),), mask=torch.zeros(1, 0, dtype=torch.long), names=("x",))
+    assert features.counts.tolist() == [0]
+    assert features.count == 0
