@@ -89,5 +89,5 @@ def text(records):
         ]
         for record in records
     ]
-    heads = ("method", "peak", "peak at 10 × the samples or steps", "")
+    heads = ("method", "peak", "peak at 10 × the samples or steps", "growth")
     return f"### Memory, {ROWS} rows at a time\n\n" + markdown(heads, rows)
