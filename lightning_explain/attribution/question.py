@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Hashable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from types import EllipsisType
@@ -16,6 +16,7 @@ from lightning_explain.attribution.features import Features
 from lightning_explain.attribution.memory import RowSize
 from lightning_explain.attribution.model import Forward, call
 from lightning_explain.attribution.place import Input, Neuron, Place
+from lightning_explain.attribution.remembering import Remembering
 from lightning_explain.attribution.sweep import outputs_and_variable_of, outputs_of, variable_of
 from lightning_explain.attribution.tail import is_replaced
 from lightning_explain.attribution.target import Readout
@@ -23,12 +24,11 @@ from lightning_explain.attribution.unresolved import Unresolved
 from lightning_explain.feature_mask import select as select_mask
 from lightning_explain.inputs import Inputs, Point, batch_size, is_continuous, leaves, pick, take, varied
 
-T = TypeVar("T")
 Q = TypeVar("Q", bound="Question")
 
 
 @dataclass(frozen=True, eq=False)
-class Question:
+class Question(Remembering):
     """What is explained and where, and what is known of it: the variable ``z``, its baseline ``z0``, the outputs.
 
     What is computed is remembered; problems that follow from this one are given what still holds for them.
@@ -70,8 +70,6 @@ class Question:
     tails: dict[Place, Place] = field(default_factory=dict, repr=False)
     counted: dict[Hashable, Any] = field(default_factory=dict, repr=False)
     unresolved: Unresolved | None = field(default=None, repr=False)
-
-    _memory: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False)
 
     @property
     def samples(self) -> int:
@@ -133,20 +131,6 @@ class Question:
             body: Does the rows of one slice.
         """
         self.budget.run(total, kind, body, lambda: RowSize.of(self.model, leaves(self.inputs)))
-
-    def remembered(self, key: Hashable, compute: Callable[[], T]) -> T:
-        """Compute something once for this problem: what methods and metrics ask for alike.
-
-        Args:
-            key: What it is.
-            compute: Makes it.
-
-        Returns:
-            What ``compute`` gave, the first time.
-        """
-        if key not in self._memory:
-            self._memory[key] = compute()
-        return self._memory[key]  # type: ignore[no-any-return]
 
     def remember(self, **known: Point | Tensor) -> None:
         """Take what is known (``z``, its ``slope``, the gradient there, ``outputs``): it is not computed again."""

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -13,33 +12,11 @@ from torch import Tensor
 from lightning_explain.attribution.attribution import Attribution
 from lightning_explain.attribution.engine import Explainer
 from lightning_explain.attribution.problem import Problem
+from lightning_explain.attribution.remembering import Remembering
 from lightning_explain.inputs import Point
 from lightning_explain.metrics.complexity.degenerate import is_degenerate
 from lightning_explain.metrics.perturbation import Course, Curve, Perturbations
 from lightning_explain.randomness import stream
-
-T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Remembering:
-    """What several metrics ask for alike is computed once."""
-
-    _memory: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False)
-
-    def remembered(self, key: Hashable, compute: Callable[[], T]) -> T:
-        """Compute something once.
-
-        Args:
-            key: What it is.
-            compute: Makes it.
-
-        Returns:
-            What ``compute`` gave, the first time.
-        """
-        if key not in self._memory:
-            self._memory[key] = compute()
-        return self._memory[key]  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True)
