@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from lightning_explain.attribution.tree import map_tensors, tensors
-from lightning_explain.inputs import Inputs, Point, leaves, take
+from lightning_explain.inputs import Point, leaves, take
 from lightning_explain.registry import unknown
 
 if TYPE_CHECKING:
@@ -22,6 +22,9 @@ Split: TypeAlias = Callable[[Tensor], tuple[Tensor, Tensor]]
 """A tensor -> what is kept of it, and what the model goes on with."""
 
 Change: TypeAlias = Callable[[Tensor], Tensor]
+
+Reached: TypeAlias = Callable[[], None]
+"""Told that the run of a layer that is meant is over."""
 
 
 class NotBatchFirst(ValueError):  # noqa: N818  (an error of the layout, which a caller may get around)
@@ -60,22 +63,10 @@ def find_layer(model: nn.Module, name: str) -> nn.Module:
     return layers[name]
 
 
-def captured(problem: Question, layer: Layer, inputs: Inputs) -> Point:
-    """Run the model and keep what goes through a layer.
-
-    Returns:
-        Clones, for a successor that works in place would overwrite the tensors; (n, ...) each.
-
-    Raises:
-        ValueError: If the layer does not exist, was not reached or holds nothing to explain.
-    """
-    with capturing(problem, layer, leaves(inputs)[0].shape[0], lambda tensor: (tensor.clone(), tensor)) as found:
-        problem.forward(problem.model, inputs)
-    return tuple(found)
-
-
 @contextmanager
-def capturing(problem: Question, layer: Layer, rows: int, split: Split) -> Iterator[list[Tensor]]:
+def capturing(
+    problem: Question, layer: Layer, rows: int, split: Split, reached: Reached = lambda: None
+) -> Iterator[list[Tensor]]:
     """Keep what goes through a layer in a forward pass of ``rows`` samples.
 
     Args:
@@ -83,6 +74,7 @@ def capturing(problem: Question, layer: Layer, rows: int, split: Split) -> Itera
         layer: Where.
         rows: The number of samples that will go through.
         split: Makes of a tensor (rows, ...) what is kept, and what the model goes on with.
+        reached: Called once they are kept.
 
     Yields:
         The list that will hold what is kept; leave the block after the forward pass.
@@ -110,10 +102,11 @@ def capturing(problem: Question, layer: Layer, rows: int, split: Split) -> Itera
         kept.append([])
         return capture
 
-    with _watched(problem.model, layer, change) as runs:
+    with _watched(problem.model, layer, change, reached) as runs:
         yield found
     _require_reached(layer, runs[0])
-    problem.counted[layer.name] = runs[0]
+    if layer.call < 0:  # else the pass may have ended at that run
+        problem.counted[layer.name] = runs[0]
     found.extend(kept[layer.call if layer.call < 0 else 0])
     if not found:
         raise ValueError(f"The {layer.of} of layer {layer.name!r} holds no tensor to explain.")
@@ -160,7 +153,9 @@ def as_it_came(problem: Question, layer: Layer, point: Point) -> Point:
 
 
 @contextmanager
-def _watched(model: nn.Module, layer: Layer, change: Callable[[int], Change | None]) -> Iterator[list[int]]:
+def _watched(
+    model: nn.Module, layer: Layer, change: Callable[[int], Change | None], reached: Reached = lambda: None
+) -> Iterator[list[int]]:
     # The list holds how often the layer has run.
     module = find_layer(model, layer.name)
     runs = [0]
@@ -172,8 +167,11 @@ def _watched(model: nn.Module, layer: Layer, change: Callable[[int], Change | No
             return None
         dims, every = _batch_dims(module, layer.of), not tensors(tree)
         if layer.whole:
-            return map_tensors(tree, lambda tensor: changed(tensor[None])[0], every=every)
-        return map_tensors(tree, lambda tensor: _batch_first(tensor, next(dims), changed), every=every)
+            tree = map_tensors(tree, lambda tensor: changed(tensor[None])[0], every=every)
+        else:
+            tree = map_tensors(tree, lambda tensor: _batch_first(tensor, next(dims), changed), every=every)
+        reached()
+        return tree
 
     if layer.of == "output":
         handle = module.register_forward_hook(lambda _module, _args, result: at_a_run(result))

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from lightning_explain.attribution.interception import Split, capturing, intercepted
+from lightning_explain.attribution.halting import Halt
+from lightning_explain.attribution.interception import Reached, Split, capturing, intercepted
 from lightning_explain.attribution.model import output
 from lightning_explain.attribution.place import Input, Layer, Neuron, Place, held
 from lightning_explain.attribution.scoring import explained
@@ -48,8 +49,9 @@ class Layers:
     def variable(self, problem: Question, inputs: Inputs) -> Point:  # noqa: D102
         rows = leaves(inputs)[0].shape[0]
         with torch.set_grad_enabled(problem.create_graph):
-            with self._captured(problem, rows, _kept) as found:
-                problem.forward(problem.model, inputs)
+            halt = Halt(problem, self.layers)
+            with self._captured(problem, rows, _kept, halt.reached) as found:
+                halt.run(inputs)
             return self._point(problem, found)
 
     def names(self, problem: Question) -> tuple[str, ...]:  # noqa: D102
@@ -103,9 +105,11 @@ class Layers:
         return self._point(problem, found), score
 
     @contextmanager
-    def _captured(self, problem: Question, rows: int, split: Split) -> Iterator[list[list[Tensor]]]:
+    def _captured(
+        self, problem: Question, rows: int, split: Split, reached: Reached = lambda: None
+    ) -> Iterator[list[list[Tensor]]]:
         with ExitStack() as stack:
-            yield [stack.enter_context(capturing(problem, layer, rows, split)) for layer in self.layers]
+            yield [stack.enter_context(capturing(problem, layer, rows, split, reached)) for layer in self.layers]
 
     def _point(self, problem: Question, found: list[list[Tensor]]) -> Point:
         problem.counted[self] = tuple(map(len, found))

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 import torch
 from torch import Tensor
 
-from lightning_explain.attribution.interception import NotBatchFirst, captured, capturing, intercepted
+from lightning_explain.attribution.halting import captured
+from lightning_explain.attribution.interception import NotBatchFirst, capturing, intercepted
 from lightning_explain.attribution.model import output
 from lightning_explain.attribution.scoring import explained, replaced
 from lightning_explain.inputs import Inputs, Point, is_continuous, leaves, names, take
@@ -109,7 +110,7 @@ class Layer:
 
     def variable(self, problem: Question, inputs: Inputs) -> Point:  # noqa: D102
         with torch.set_grad_enabled(problem.create_graph):
-            return captured(problem, self, inputs)
+            return captured(problem, self, inputs, ends=True)
 
     def names(self, problem: Question) -> tuple[str, ...]:  # noqa: D102
         count = len(problem.z)
@@ -180,7 +181,8 @@ class Neuron:
         return Input().names(problem)
 
     def score(self, problem: Question, z: Point, rows: Tensor) -> Tensor:  # noqa: D102
-        return self.unit(captured(problem, self.layer, replaced(problem, z, rows)))
+        # To the end, for somebody may watch this pass for more than the unit.
+        return self.unit(captured(problem, self.layer, replaced(problem, z, rows), ends=False))
 
     def observe(self, problem: Question, x: Point, rows: Tensor) -> tuple[Point, Tensor]:  # noqa: D102
         z = tuple(map(differentiable, x))

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from lightning_explain.attribution.derivative import accumulator, derivative
+from lightning_explain.attribution.ending import ending
 from lightning_explain.attribution.place import Input, Neuron, differentiable
 from lightning_explain.attribution.question import Question
 from lightning_explain.attribution.tail import shortened
@@ -181,11 +182,12 @@ class Problem(Question):
             use: Is given pairs (rows, copies), the variable and the gradient at them; copy by copy.
         """
         self.require_numbers()
+        place = ending(self.place)
 
         def body(chunk: slice) -> None:
             rows, copy = self._pairs(chunk)
             with torch.enable_grad():
-                z, score = self.place.observe(self, points(rows, copy), rows)
+                z, score = place.observe(self, points(rows, copy), rows)
                 gradients = derivative(self, score, z)
             use(rows, copy, z, gradients)
 

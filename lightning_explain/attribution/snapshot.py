@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from lightning_explain.attribution.values import Values
 
-Restore = Callable[[], None]
+Restore = Callable[[], bool | None]
+"""Puts one thing back; says whether it had changed, where that is known."""
 
 _CONTAINERS = frozenset({dict, OrderedDict, list, set, deque})
 _HOLDING = (dict, list, tuple, set, deque)
@@ -51,11 +52,15 @@ class Snapshot:
         restores = [restore for thing in held if (restore := _restore(thing)) is not None]
         return cls([partial(_empty, empty), *restores, Values.of(_own_tensors(modules)).restore])
 
-    def restore(self) -> None:
-        """Put everything back."""
+    def restore(self) -> bool:
+        """Put everything back.
+
+        Returns:
+            Whether anything had changed; generators do not count.
+        """
         with torch.no_grad():
-            for restore in self.restores:
-                restore()
+            changed = [restore() for restore in self.restores]
+        return any(changed)
 
 
 def _reachable(roots: list[dict[str, Any]]) -> tuple[list[Any], list[object]]:
@@ -94,26 +99,30 @@ def _maker(kind: type) -> Callable[[Any], Restore | None] | None:
     return next((make for known, make in _MAKERS if issubclass(kind, known)), None)
 
 
-def _empty(containers: list[Any]) -> None:
-    for container in containers:
-        if container:
-            container.clear()
+def _empty(containers: list[Any]) -> bool:
+    filled = [container for container in containers if container]
+    for container in filled:
+        container.clear()
+    return bool(filled)
 
 
-def _refill_dict(held: dict[object, object], before: dict[object, object]) -> None:
-    if not (_same(held, before) and _same(held.values(), before.values())):
-        held.clear()
-        held.update(before)
+def _refill_dict(held: dict[object, object], before: dict[object, object]) -> bool:
+    if _same(held, before) and _same(held.values(), before.values()):
+        return False
+    held.clear()
+    held.update(before)
+    return True
 
 
-def _refill(held: list[object] | set[object] | deque[object], before: list[object]) -> None:
+def _refill(held: list[object] | set[object] | deque[object], before: list[object]) -> bool:
     if _same(held, before):
-        return
+        return False
     held.clear()
     if isinstance(held, set):
         held.update(before)
     else:
         held.extend(before)
+    return True
 
 
 def _same(now: Collection[object], before: Collection[object]) -> bool:

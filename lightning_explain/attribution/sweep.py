@@ -52,7 +52,7 @@ def variable_of(question: Question, inputs: Inputs) -> Point:
 
     if isinstance(question.place, (Input, Neuron)):  # no pass of the model, from which a budget could learn
         return question.place.variable(question, inputs)
-    question.run(question.samples, f"forward{question.place}", body)
+    question.run(question.samples, f"reach{question.place}", body)  # less than a whole pass, perhaps
     return tuple(torch.cat(tensors) for tensors in zip(*parts, strict=True))
 
 

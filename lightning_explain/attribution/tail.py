@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Protocol, TypeGuard
 import torch
 from torch import Tensor
 
+from lightning_explain.attribution.depth import depth
 from lightning_explain.attribution.derivative import accumulator
+from lightning_explain.attribution.ending import ending
 from lightning_explain.attribution.memory import available
 from lightning_explain.attribution.place import Layer, Place
 from lightning_explain.attribution.prefix import Prefix
@@ -28,8 +30,8 @@ PROBED = 5
 PROBED_OF_FIVE = 3
 """Rows of the trial where there are five samples: what a module gave for the samples must not fit as it is."""
 
-WORTH = 48
-"""Fewer rows than that do not pay for the trial."""
+TRIAL = 20
+"""What the trial costs at most, in rows of the whole model, beside the samples through the tail."""
 
 ROUNDING = 128
 """How many units in the last place of the largest output count as rounding between batches of different sizes."""
@@ -116,15 +118,22 @@ def shortened(problem: Question, copies: int) -> Place:
 
     Returns:
         The problem's place, or its tail. That is tried once: the tail must give what the whole model gives, for all
-        samples.
+        samples. A neuron is run no further than to its layer.
     """
-    place, most = problem.place, problem.budget.max_rows
-    few = copies * problem.samples < WORTH or (most is not None and most < PROBED)
-    if few or problem.create_graph or not is_replaced(place):
+    place, most = ending(problem.place), problem.budget.max_rows
+    if problem.create_graph or not is_replaced(place) or (most is not None and most < PROBED):
         return place
     if place not in problem.tails:
+        if not _pays(problem, place, copies):
+            return place
         problem.tails[place] = _cheapest(problem, place)
     return problem.tails[place]
+
+
+def _pays(problem: Question, place: Replaced, copies: int) -> bool:
+    # Whether as much is saved, in rows of the whole model, as is spent on the trial.
+    before = min(depth(problem, layer) for layer in place.layers)
+    return copies * problem.samples * before > TRIAL + problem.samples * (1 - before)
 
 
 def _cheapest(problem: Question, place: Replaced) -> Place:

@@ -48,8 +48,12 @@ class Values:
                 single.append((tensor, tensor.detach().clone()))
         return cls([_Pool.of(pool) for pool in pools.values()], single)
 
-    def restore(self) -> None:
-        """Write back what was written to, and nothing else: others may count how often a tensor is."""
+    def restore(self) -> bool:
+        """Write back what was written to, and nothing else: others may count how often a tensor is.
+
+        Returns:
+            Whether anything was.
+        """
         whole = [pool.is_whole for pool in self.pools]
         pairs = [(pool.joined, pool.values) for pool, fits in zip(self.pools, whole, strict=True) if fits]
         differ = iter(_differ([*pairs, *self.single]))
@@ -61,6 +65,7 @@ class Values:
             if tensor.shape != value.shape:
                 tensor.resize_(value.shape)
             tensor.copy_(value)
+        return bool(changed)
 
 
 @dataclass(frozen=True)
