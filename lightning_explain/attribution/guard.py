@@ -4,15 +4,12 @@ import contextlib
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
 
 from lightning_explain.attribution.snapshot import Snapshot
 from lightning_explain.randomness import isolated
-
-Named: TypeAlias = list[tuple[str, nn.Parameter]]
 
 
 @contextlib.contextmanager
@@ -45,12 +42,13 @@ def borrowed(model: nn.Module, seed: int = 0, *, frozen: bool = True) -> Iterato
         raise TypeError(
             f"A model is a torch.nn.Module, got {type(model).__name__}; wrap it in a Module whose forward calls it."
         )
-    modules, parameters = list(model.modules()), list(model.named_parameters())
+    modules = list(model.modules())
+    parameters = _parameters(modules)
     with contextlib.ExitStack() as stack:
         # With a graph and without one, encoders are to run the same code: without one they drop what is padded.
         stack.callback(torch.backends.mha.set_fastpath_enabled, torch.backends.mha.get_fastpath_enabled())
         torch.backends.mha.set_fastpath_enabled(False)
-        stack.enter_context(isolated(seed, {parameter.device for _, parameter in parameters}))
+        stack.enter_context(isolated(seed, {parameter.device for parameter in parameters}))
         stack.enter_context(torch.inference_mode(mode=False))
         stack.enter_context(torch.enable_grad())
         # Anomaly detection is for the user's backward; in ours it only costs time.
@@ -67,22 +65,22 @@ def borrowed(model: nn.Module, seed: int = 0, *, frozen: bool = True) -> Iterato
             yield
         finally:
             state.restore()
-        state.require_unwritten()
+        state.require_unwritten(model)
 
 
 @dataclass(frozen=True)
 class _State:
     kept: Snapshot
     training: list[tuple[nn.Module, bool]]
-    parameters: list[tuple[str, nn.Parameter, bool, Tensor | None, int]]
+    parameters: list[tuple[nn.Parameter, bool, Tensor | None, int]]
     written: list[tuple[nn.Parameter, Tensor]]
 
     @classmethod
-    def of(cls, modules: list[nn.Module], parameters: Named) -> "_State":
+    def of(cls, modules: list[nn.Module], parameters: list[nn.Parameter]) -> "_State":
         return cls(
             kept=Snapshot.of(modules),
             training=[(module, module.training) for module in modules],
-            parameters=[(name, p, p.requires_grad, p.grad, _version(p)) for name, p in parameters],
+            parameters=[(p, p.requires_grad, p.grad, _version(p)) for p in parameters],
             written=[(parameter, parameter.detach().clone()) for parameter in _written_in_forward(modules)],
         )
 
@@ -95,19 +93,26 @@ class _State:
             for parameter, value in self.written:
                 if not torch.equal(parameter, value):
                     parameter.copy_(value)
-        for _, parameter, requires_grad, grad, _ in self.parameters:
+        for parameter, requires_grad, grad, _ in self.parameters:
             _set_requires_grad(parameter, requires_grad)
             if parameter.grad is not grad:
                 parameter.grad = grad
 
-    def require_unwritten(self) -> None:
+    def require_unwritten(self, model: nn.Module) -> None:
         restored = {id(parameter) for parameter, _ in self.written}
-        for name, parameter, _, _, version in self.parameters:
+        for parameter, _, _, version in self.parameters:
             if _version(parameter) != version and id(parameter) not in restored:
+                name = next((name for name, known in model.named_parameters() if known is parameter), "?")
                 raise RuntimeError(
                     f"The model's forward pass writes to its parameter {name!r} in evaluation mode: explaining it would"
                     " change the model. Write to it in training mode only, or to a buffer."
                 )
+
+
+def _parameters(modules: list[nn.Module]) -> list[nn.Parameter]:
+    # Not model.parameters(), which walks through the modules once more; and names are for errors.
+    held = (parameter for module in modules for parameter in module._parameters.values())  # noqa: SLF001
+    return list({id(parameter): parameter for parameter in held if parameter is not None}.values())
 
 
 def _written_in_forward(modules: list[nn.Module]) -> list[nn.Parameter]:
@@ -120,14 +125,14 @@ def _version(parameter: nn.Parameter) -> int:
     return 0 if parameter.is_inference() else parameter._version  # noqa: SLF001  (how often it was written to)
 
 
-def _prepare(modules: list[nn.Module], parameters: Named, frozen: bool) -> None:
+def _prepare(modules: list[nn.Module], parameters: list[nn.Parameter], frozen: bool) -> None:
     for module in modules:
         if module.training:  # what is so already is not set again, here and below: a model has many modules
             module.training = False  # not eval(): users override train(), and it recurses
         # Those are for the gradients of the user's loss. Forward hooks may belong to the model (weight norm).
         module._backward_hooks.clear()  # noqa: SLF001
         module._backward_pre_hooks.clear()  # noqa: SLF001
-    for _, parameter in parameters:
+    for parameter in parameters:
         if frozen:
             _set_requires_grad(parameter, wanted=False)
         if parameter.grad is not None:

@@ -57,10 +57,18 @@ def find_layer(model: nn.Module, name: str) -> nn.Module:
     Raises:
         ValueError: If there is none; the message suggests the nearest and lists all.
     """
-    layers = named_layers(model)
-    if name not in layers:
-        raise ValueError(unknown("layer", name, layers))
-    return layers[name]
+    found = _uncompiled(model)
+    for part in name.split("."):  # each pass asks: to list all layers takes longer than a small one
+        if part not in found._modules or found._modules[part] is None:  # noqa: SLF001
+            raise ValueError(unknown("layer", name, named_layers(model)))
+        found = _uncompiled(found._modules[part])  # type: ignore[arg-type]  # noqa: SLF001
+    return found
+
+
+def _uncompiled(module: nn.Module) -> nn.Module:
+    while "_orig_mod" in module._modules:  # noqa: SLF001
+        module = module._modules["_orig_mod"]  # type: ignore[assignment]  # noqa: SLF001
+    return module
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import copy
 import operator
 import random
 from collections import OrderedDict, deque
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any
@@ -82,11 +82,10 @@ def _reachable(roots: list[dict[str, Any]]) -> tuple[list[Any], list[object]]:
     return empty, held
 
 
-def _own_tensors(modules: Sequence[nn.Module]) -> Iterator[Tensor]:
-    for module in modules:
-        yield from (buffer for buffer in module._buffers.values() if buffer is not None)  # noqa: SLF001
-        attributes = vars(module).values()
-        yield from (a for a in attributes if type(a) not in _NO_TENSORS and isinstance(a, Tensor))
+def _own_tensors(modules: Sequence[nn.Module]) -> list[Tensor]:
+    buffers = [buffer for module in modules for buffer in module._buffers.values() if buffer is not None]  # noqa: SLF001
+    attributes = [a for module in modules for a in vars(module).values() if type(a) not in _NO_TENSORS]
+    return buffers + [a for a in attributes if isinstance(a, Tensor)]
 
 
 def _restore(thing: object) -> Restore | None:

@@ -103,8 +103,8 @@ def _is_pooled(tensor: Tensor) -> bool:
 
 
 def _joined(tensors: list[Tensor]) -> Tensor:
-    with torch.no_grad():
-        return torch.cat([tensor.reshape(-1) for tensor in tensors])
+    with torch.no_grad():  # most are vectors, and a view costs more than looking
+        return torch.cat([tensor if tensor.ndim == 1 else tensor.reshape(-1) for tensor in tensors])
 
 
 def _differ(pairs: list[Pair]) -> list[bool]:

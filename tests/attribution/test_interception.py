@@ -74,6 +74,12 @@ def test_compiled_parts_keep_the_names_that_users_know() -> None:
         find_layer(model, "1.1")
 
 
+def test_a_module_with_two_names_is_found_by_either() -> None:
+    model = nn.Sequential(nn.Linear(2, 2), nn.ReLU())
+    model.add_module("again", model[0])
+    assert find_layer(model, "again") is find_layer(model, "0") is model[0]
+
+
 def test_the_hook_goes_also_where_the_forward_pass_fails() -> None:
     class Fails(nn.Linear):
         def forward(self, x: Tensor) -> Tensor:
