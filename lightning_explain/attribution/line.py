@@ -1,7 +1,6 @@
-"""The straight line from the baseline to the variable: points on it, and integrals along it."""
+"""The straight line from the baseline to the variable: points on it, and rules for integrals along it."""
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from lightning_explain.attribution.problem import Points, Problem
@@ -27,49 +26,6 @@ def on_the_line(problem: Problem, nodes: Tensor) -> Points:
         )
 
     return points
-
-
-def mean_gradient_within(problem: Problem, tolerance: float, most: int) -> Point:
-    """The mean gradient on the line, with as many steps for each sample as its completeness asks for.
-
-    The trapezoidal rule, its steps halved again and again: the points before stay points. From two such rules Simpson's
-    follows for nothing. A sample is done when both add up, for one alone often does by luck; the one that does so
-    better is taken. Gauss's points would be better for smooth models, but none of them can be used again, and on kinks
-    they are no better.
-
-    Args:
-        problem: The problem.
-        tolerance: How large the convergence delta may be, as a share of the span.
-        most: The number of steps at most.
-
-    Returns:
-        Tensors like ``z``.
-    """
-    ends = problem.gradient_mean(2, on_the_line(problem, torch.tensor([0.0, 1.0], dtype=torch.float64)))
-    result = tuple(leaf.clone() for leaf in ends)
-    open_rows = torch.arange(problem.samples, device=ends[0].device)
-    left, coarse, steps = problem, ends, 1
-    while len(open_rows) and 2 * steps <= most:
-        between = (torch.arange(steps, dtype=torch.float64) + 0.5) / steps
-        middle = left.gradient_mean(steps, on_the_line(left, between))
-        fine = tuple((a + b) / 2 for a, b in zip(coarse, middle, strict=True))
-        simpson = tuple((4 * b - a) / 3 for a, b in zip(coarse, fine, strict=True))
-        gaps = torch.stack([_gap(left, fine), _gap(left, simpson)])
-        nearer = gaps[1] < gaps[0]
-        for total, a, b in zip(result, fine, simpson, strict=True):
-            total.index_copy_(0, open_rows, torch.where(column(nearer, a), b, a))
-        again = (gaps.amax(dim=0) > tolerance).nonzero().flatten()
-        left, open_rows, steps = left.select(again), open_rows[again], 2 * steps
-        coarse = tuple(leaf[again] for leaf in fine)
-    return result
-
-
-def _gap(problem: Problem, mean: Point) -> Tensor:
-    # The convergence delta's size as a share of the span, (n,).
-    products = map(torch.mul, problem.difference, mean)
-    total = torch.stack([leaf.detach().double().reshape(len(leaf), -1).sum(dim=1) for leaf in products]).sum(dim=0)
-    span = (problem.value.double() - problem.baseline_value.double()).detach()
-    return (total - span).abs() / span.abs()
 
 
 def quadrature(kind: str, n: int) -> tuple[np.ndarray, np.ndarray]:

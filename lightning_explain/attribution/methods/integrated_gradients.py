@@ -4,9 +4,10 @@ from dataclasses import dataclass
 
 import torch
 
-from lightning_explain.attribution.line import mean_gradient_within, on_the_line, quadrature, require_quadrature
+from lightning_explain.attribution.line import on_the_line, quadrature, require_quadrature
 from lightning_explain.attribution.methods.method import METHODS, Method
 from lightning_explain.attribution.problem import Problem
+from lightning_explain.attribution.refinement import mean_gradient_within
 from lightning_explain.inputs import Point
 
 
@@ -27,10 +28,10 @@ class IntegratedGradients(Method):
         quadrature: ``"gauss_legendre"``, or ``"riemann_left"``, ``"riemann_right"``,
             ``"riemann_middle"``, ``"riemann_trapezoid"``.
         multiply_by_inputs: False leaves the factor :math:`z - z^0` out: the mean gradient.
-        tolerance: How large a sample's convergence delta may be, as a share of its :math:`S(z) - S(z^0)`. The steps are
-            then chosen for each sample by itself: halved, the points before used again, until the attributions of the
-            trapezoidal rule and of Simpson's both add up within the tolerance; ``n_steps`` at most. ``quadrature``
-            plays no part. That they add up is necessary, not sufficient: errors of single elements may cancel.
+        tolerance: How large a sample's convergence delta may be, as a share of its :math:`S(z) - S(z^0)`; and the error
+            of its attributions by norm, estimated from what the last doubling changed, as a share of theirs. The steps
+            are then chosen for each sample by itself: 2, 4, 8 and so on, the points before used again; ``n_steps`` at
+            most. ``quadrature`` plays no part.
 
     Raises:
         ValueError: If ``n_steps``, ``quadrature`` or ``tolerance`` is not one of these.
