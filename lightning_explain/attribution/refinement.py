@@ -22,9 +22,9 @@ to do with what is left: 4 = 3 + 1. Where gradients are smooth, errors fall fast
 def mean_gradient_within(problem: Problem, tolerance: float, most: int) -> Point:
     """The mean gradient on the line, with as many steps for each sample as its errors ask for.
 
-    Points at even distances that are doubled again and again: :func:`added_nodes`. Each stands for its cell, all that
-    is nearer to it than to the other points. A sample is done when its attributions add up, and when they no longer
-    change: the first alone is often luck, and says nothing of single elements.
+    Points at even distances that are doubled again and again: :func:`added_nodes`. A sample is done when its
+    attributions add up, and when they no longer change: the first alone is often luck, and says nothing of single
+    elements.
 
     Gauss's points would be better for smooth models, but none of them can be used again, and on kinks they are a fifth
     worse, as they crowd at the ends; so are rules with the ends themselves, for one end is the baseline, where often
@@ -42,20 +42,17 @@ def mean_gradient_within(problem: Problem, tolerance: float, most: int) -> Point
     coarse = problem.gradient_mean(1, on_the_line(problem, added_nodes(1)))
     result = tuple(leaf.clone() for leaf in coarse)
     open_rows = torch.arange(problem.samples, device=coarse[0].device)
-    left, mean, outermost, steps = problem, coarse, coarse, 2
+    left, mean, steps = problem, coarse, 2
+    near, far = coarse, coarse  # the gradients that are a third of a distance from one end, two thirds from the other
     while len(open_rows) and steps <= most:
-        added, nearer_the_end = _mean_and_first(left, added_nodes(steps))
+        added, nearest, next_to_far = _mean_first_last(left, added_nodes(steps))
         mean = tuple((a + b) / 2 for a, b in zip(mean, added, strict=True))
-        # The cells at the ends are 5/6 and 7/6 of the others: the newest point is 1/3 of a distance from its end, the
-        # one before 2/3 from the other.
-        fine = tuple(
-            m + (far - near) / (6 * steps) for m, far, near in zip(mean, outermost, nearer_the_end, strict=True)
-        )
+        fine = _to_the_ends(mean, ((nearest, far), (near, next_to_far)), steps)
         for total, leaf in zip(result, fine, strict=True):
             total.index_copy_(0, open_rows, leaf)
         again = ((_gap(left, fine) > tolerance) | (_error(left, coarse, fine) > tolerance)).nonzero().flatten()
         left, open_rows, steps = left.select(again), open_rows[again], 2 * steps
-        mean, coarse, outermost = (tuple(leaf[again] for leaf in kept) for kept in (mean, fine, nearer_the_end))
+        mean, coarse, near, far = (tuple(leaf[again] for leaf in kept) for kept in (mean, fine, nearest, near))
     return result
 
 
@@ -79,18 +76,26 @@ def added_nodes(steps: int) -> Tensor:
     return nodes if steps.bit_length() % 2 else 1 - nodes
 
 
-def _mean_and_first(problem: Problem, nodes: Tensor) -> tuple[Point, Point]:
-    # The mean of the gradients at some points, and the gradient at the first of them.
-    means, firsts = (tuple(torch.zeros_like(z, dtype=accumulator(z)) for z in problem.z) for _ in range(2))
+def _mean_first_last(problem: Problem, nodes: Tensor) -> tuple[Point, Point, Point]:
+    # The mean of the gradients at some points, and those at the first and at the last of them.
+    means, firsts, lasts = (tuple(torch.zeros_like(z, dtype=accumulator(z)) for z in problem.z) for _ in range(3))
+    weights = torch.stack([torch.full_like(nodes, 1 / len(nodes)), *torch.eye(len(nodes)).to(nodes)[[0, -1]]])
 
     def add(rows: Tensor, copies: Tensor, _: Point, gradients: Point) -> None:
-        parts = [gradient / len(nodes) for gradient in gradients]
-        parts += [column((copies == 0).to(gradient), gradient) * gradient for gradient in gradients]
-        for total, part in zip(means + firsts, parts, strict=True):  # nothing is added before all is there
+        parts = [column(w.to(g)[copies], g) * g for w in weights for g in gradients]
+        for total, part in zip((*means, *firsts, *lasts), parts, strict=True):  # nothing is added before all is there
             total.index_add_(0, rows, part)
 
     problem.gradients_at(len(nodes), on_the_line(problem, nodes), add)
-    return means, firsts
+    return means, firsts, lasts
+
+
+def _to_the_ends(mean: Point, outermost: tuple[tuple[Point, Point], tuple[Point, Point]], steps: int) -> Point:
+    # All points count alike, but for the two at either end: with these weights polynomials of the first degree come out
+    # right, and smooth gradients have errors that fall as 1 / n^3.
+    (near, next_to_near), (far, next_to_far) = outermost
+    pairs = zip(mean, near, next_to_near, far, next_to_far, strict=True)
+    return tuple(m + (-7 * a + b + 11 * c - 5 * d) / (36 * steps) for m, a, b, c, d in pairs)
 
 
 def _gap(problem: Problem, mean: Point) -> Tensor:

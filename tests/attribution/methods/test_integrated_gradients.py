@@ -1,5 +1,4 @@
 import math
-from itertools import pairwise
 
 import pytest
 import torch
@@ -134,11 +133,32 @@ def test_what_cannot_be_is_refused(arguments: dict[str, object], message: str) -
         IntegratedGradients(**arguments)
 
 
-def cells(n: int) -> dict[float, float]:
-    """n points at even distances, a third of a distance from one end: the length of each one's cell, by node."""
-    nodes = [(i + 1 / 3) / n if math.log2(n) % 2 == 0 else (i + 2 / 3) / n for i in range(n)]
-    walls = [0.0, *((a + b) / 2 for a, b in pairwise(nodes)), 1.0]
-    return {node: right - left for node, (left, right) in zip(nodes, pairwise(walls), strict=True)}
+def even(n: int) -> dict[float, float]:
+    """n points at even distances, a third of a distance from one end: weights by node.
+
+    All alike, but for the two at either end. Between two ends the middles of cells are off by the difference of slopes
+    there / (24 n^2); a first cell of 5/6 whose point is 1/12 in front of its middle by 5/72 of a slope, a last one of
+    7/6, 7/72: together 2/72 of the slope at the near end and 10/72 of that at the far one, which are read from two
+    points.
+    """
+    if n == 1:
+        return {1 / 3: 1.0}
+    nodes = [(i + 1 / 3) / n for i in range(n)]
+    weights = [1.0] * n
+    weights[0] += 5 / 6 - 1 - 2 / 72
+    weights[1] += 2 / 72
+    weights[-2] -= 10 / 72
+    weights[-1] += 7 / 6 - 1 + 10 / 72
+    flip = math.log2(n) % 2
+    return {1 - node if flip else node: weight / n for node, weight in zip(nodes, weights, strict=True)}
+
+
+@pytest.mark.parametrize("n", [2, 4, 8, 16])
+def test_even_points_are_right_for_straight_lines_and_nearly_for_curves(n: int) -> None:
+    rule = even(n)
+    assert sum(rule.values()) == pytest.approx(1)
+    assert sum(weight * node for node, weight in rule.items()) == pytest.approx(1 / 2)
+    assert sum(weight * math.exp(node) for node, weight in rule.items()) == pytest.approx(math.e - 1, abs=0.5 / n**3)
 
 
 @pytest.mark.parametrize("where", WORLDS)
@@ -152,7 +172,7 @@ def test_with_a_tolerance_every_sample_gets_the_steps_that_it_needs(where: str, 
         span = world.score(model, z, target).item() - world.score(model, z0, target).item()
         coarse = None
         for n in (1, 2, 4, 8, 16):
-            fine = (z - z0) * sum(w * gradient(world, model, z0 + a * (z - z0), target) for a, w in cells(n).items())
+            fine = (z - z0) * sum(w * gradient(world, model, z0 + a * (z - z0), target) for a, w in even(n).items())
             error = math.inf if coarse is None else ((fine - coarse).norm() / math.sqrt(3)).item()
             if abs(fine.sum().item() - span) <= tolerance * abs(span) and error <= tolerance * fine.norm().item():
                 break
