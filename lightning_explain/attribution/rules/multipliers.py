@@ -16,6 +16,7 @@ from lightning_explain.attribution.rules.operator import Call
 from lightning_explain.attribution.rules.pair import Multipliers, Pair
 from lightning_explain.attribution.rules.products import middle, midpoint, quotient
 from lightning_explain.attribution.rules.pullback import Pullback
+from lightning_explain.attribution.rules.softmax import log_softmax, logsumexp, softmax
 
 
 def rescale(pair: Pair) -> Pullback:
@@ -60,42 +61,6 @@ def rectifier(pair: Pair) -> Pullback:
     torch.sub(multiplier, span, out=span).clamp_(min=torch.finfo(x.dtype).tiny)
     multiplier.div_(span)
     return lambda gradient: (gradient * multiplier,)
-
-
-def softmax(pair: Pair) -> Pullback:
-    r"""Softmax as :math:`\exp(x - \log \sum \exp x)`, each part by the quotient of differences.
-
-    Returns:
-        The backward step.
-    """
-    dim, share, factor = _normalizer(pair)
-
-    def pullback(gradient: Tensor) -> tuple[Tensor, ...]:
-        scaled = gradient * factor
-        return ((scaled - share * scaled.sum(dim=dim, keepdim=True)),)
-
-    return pullback
-
-
-def log_softmax(pair: Pair) -> Pullback:
-    r"""The difference of x and :math:`\log \sum \exp x`.
-
-    Returns:
-        The backward step.
-    """
-    dim, share, _ = _normalizer(pair)
-    return lambda gradient: (gradient - share * gradient.sum(dim=dim, keepdim=True),)
-
-
-def logsumexp(pair: Pair) -> Pullback:
-    """Each exponential by the quotient of differences, and so the logarithm of their sum.
-
-    Returns:
-        The backward step.
-    """
-    dim, share, _ = _normalizer(pair)
-    keepdim = bool(pair.now.argument(2, "keepdim", default=False))
-    return lambda gradient: (share * (gradient if keepdim else gradient.unsqueeze(dim)),)
 
 
 def max_pool(pair: Pair) -> Pullback:
@@ -157,38 +122,6 @@ def _to_winner(pair: Pair, x: Tensor, x0: Tensor, winners: list[Tensor], dims: i
 def _indices(pool: Callable[..., tuple[Tensor, Tensor]], call: Call) -> Tensor:
     kwargs = {name: value for name, value in call.kwargs.items() if name != "return_indices"}
     return pool(*call.args, **kwargs)[1]
-
-
-def _normalizer(pair: Pair) -> tuple[int, Tensor, Tensor]:
-    # The dimension, the share of each x in the difference of log sum exp x, and the logarithmic means of probabilities.
-    (x,), (x0,) = pair.inputs, pair.inputs0
-    dim = pair.now.argument(1, "dim")
-    (dim,) = dim if isinstance(dim, (tuple, list)) else (dim,)
-    if x.dtype != pair.out.dtype:
-        x, x0 = x.to(pair.out.dtype), x0.to(pair.out.dtype)
-    log_p, log_p0 = x.log_softmax(dim), x0.log_softmax(dim)
-    p, p0 = log_p.exp(), log_p0.exp()
-    dx, d_log_p = (_less(a, b) for a, b in ((x, x0), (log_p, log_p0)))
-    # All from differences of log p: large x that differ little would leave nothing of a difference of log sum exp x.
-    weight = (p + p0) / 2
-    d_norm = torch.where(weight > 0, weight * (dx - d_log_p), 0).sum(dim=dim, keepdim=True)
-    e, e0 = p * d_norm.clamp(max=0).exp(), p0 * (-d_norm).clamp(max=0).exp()
-    return dim, _log_mean(e, e0, dx) / _flatness(d_norm), _log_mean(p, p0, d_log_p)
-
-
-def _log_mean(a: Tensor, b: Tensor, log_ratio: Tensor) -> Tensor:
-    # The logarithmic mean, (a - b) / (log a - log b), without a difference of what is almost equal.
-    return torch.maximum(a, b) * _flatness(log_ratio)
-
-
-def _flatness(log_ratio: Tensor) -> Tensor:
-    size = log_ratio.abs().clamp_(min=torch.finfo(log_ratio.dtype).tiny)
-    return torch.expm1(-size).div_(size).neg_()
-
-
-def _less(a: Tensor, b: Tensor) -> Tensor:
-    # Of two that are masked, minus infinity both, there is no difference.
-    return (a - b).nan_to_num_(nan=0, posinf=torch.inf, neginf=-torch.inf)
 
 
 def _laid_out(pair: Pair) -> tuple[Tensor, Tensor]:
