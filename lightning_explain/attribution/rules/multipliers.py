@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lightning_explain.attribution.rules.normalization import layer_norm, of_input_alone
 from lightning_explain.attribution.rules.operator import Call
 from lightning_explain.attribution.rules.pair import Multipliers, Pair
 from lightning_explain.attribution.rules.products import middle, midpoint, quotient
@@ -180,6 +181,7 @@ MULTIPLIERS: dict[str, Multipliers] = {
     **dict.fromkeys(PRODUCTS.split(), PRODUCT),
     "rrelu": RANDOM,
     "div": QUOTIENT,
+    "layer_norm": Multipliers(layer_norm, fits=of_input_alone),
     "softmax": Multipliers(softmax),
     "log_softmax": Multipliers(log_softmax),
     "logsumexp": Multipliers(logsumexp, fits=_along_one_dimension),

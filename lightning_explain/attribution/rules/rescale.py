@@ -18,6 +18,7 @@ from lightning_explain.attribution.rules.pair import Multipliers, Pair
 from lightning_explain.attribution.rules.pullback import Pullback, pulled
 
 Forward: TypeAlias = Callable[[], Tensor]
+Body: TypeAlias = Callable[..., Any]
 
 
 @dataclass
@@ -42,6 +43,10 @@ class _Slot:
         return self.pullback(gradient)
 
 
+_Recorded: TypeAlias = bool | _Slot | Body
+"""An operator at the samples: whether it depended on the variable, what waits, or what was watched in its place."""
+
+
 class Rescale(OperatorMode[Multipliers]):
     """Gives the operators of a forward pass DeepLift's multipliers in place of their gradients.
 
@@ -56,8 +61,8 @@ class Rescale(OperatorMode[Multipliers]):
     def __init__(self, eps: float) -> None:
         super().__init__("DeepLift", MULTIPLIERS)
         self.eps = eps
-        self._seen: deque[tuple[str, bool | _Slot]] = deque()
-        self._current: bool | _Slot = False
+        self._seen: deque[tuple[str, _Recorded]] = deque()
+        self._current: _Recorded = False
         self._replaying = False
 
     def paired(self, at_samples: Forward, at_reference: Forward) -> tuple[Tensor, Tensor]:
@@ -92,7 +97,7 @@ class Rescale(OperatorMode[Multipliers]):
             self._seen.append((call.name, concerned))
             return concerned
         recorded = self._next(call)
-        return isinstance(recorded, _Slot) or recorded
+        return recorded is not False
 
     def apply(self, rule: Multipliers, call: Call) -> Any:  # noqa: ANN401
         """Record the operator at the samples; find its multipliers at the reference.
@@ -105,8 +110,7 @@ class Rescale(OperatorMode[Multipliers]):
         if rule.linear(call):
             return call.run()
         if not rule.fits(call):
-            self.warn(call.name)
-            return call.run()
+            return self._without(call)
         with torch.no_grad():
             result = call.run()
         value = result[0] if isinstance(result, tuple) else result
@@ -115,14 +119,28 @@ class Rescale(OperatorMode[Multipliers]):
         self._seen[-1] = (call.name, slot)
         return _with_first(result, pulled(value, slot.pull, *call.active))
 
+    def _without(self, call: Call) -> Any:  # noqa: ANN401
+        if call.name not in self.compositions:
+            self.warn(call.name)
+            return call.run()
+        body = self.compositions[call.name].body
+        self._seen[-1] = (call.name, body)
+        return self._opened(body, call)
+
+    def _opened(self, body: Body, call: Call) -> Any:  # noqa: ANN401
+        with self:
+            return body(*call.args, **call.kwargs)
+
     def _at_reference(self, rule: Multipliers, call: Call) -> Any:  # noqa: ANN401
-        result = call.run()
         slot = self._current
+        if callable(slot):
+            return self._opened(slot, call)
+        result = call.run()
         if isinstance(slot, _Slot):
             slot.fill(rule, call, result[0] if isinstance(result, tuple) else result, self.eps)
         return result
 
-    def _next(self, call: Call) -> bool | _Slot:
+    def _next(self, call: Call) -> _Recorded:
         name, recorded = self._seen.popleft() if self._seen else ("nothing more", False)
         if name != call.name:
             raise ValueError(_other_path(name, call.name))

@@ -51,6 +51,7 @@ OF_ONE: dict[str, Callable[[Tensor], Tensor]] = {
     "softmax, masked": lambda x: x.masked_fill(~MASK, -math.inf).softmax(dim=-1),
     "log_softmax": lambda x: F.log_softmax(3 * x, dim=1),
     "logsumexp": lambda x: x.logsumexp(dim=1),
+    "layer_norm": lambda x: F.layer_norm(3 * x + 2, (4,), torch.arange(4).double(), torch.ones(4).double(), 0.1),
     "logsumexp, kept": lambda x: torch.logsumexp(x, 1, keepdim=True),
     "max": lambda x: x.max(dim=1).values,
     "max, kept": lambda x: torch.max(x, 1, keepdim=True)[0],
