@@ -1,7 +1,7 @@
 """DeepLift's multipliers: what an operator's inputs contributed to the difference of its output.
 
 Every rule keeps summation to delta: multipliers times the differences of the inputs add up to the difference of the
-output, for each sample by itself.
+output, for each sample by itself. A backward step is taken once, and may write to what it holds.
 """
 
 from __future__ import annotations
@@ -27,11 +27,12 @@ def rescale(pair: Pair) -> Pullback:
         The backward step.
     """
     x, x0 = _laid_out(pair)
-    difference = x - x0
-    multiplier = (pair.out - pair.out0).div_(difference)
-    if (near := pair.near(difference, x)) is not None:
+    difference, multiplier = x - x0, x.abs()
+    near = pair.near(difference, multiplier)  # which writes to it; fresh memory costs more than computing it again
+    torch.sub(pair.out, pair.out0, out=multiplier).div_(torch.sub(x, x0, out=difference))
+    if near is not None:
         multiplier[near] = _derivative(pair, x, x0, near)
-    return lambda gradient: ((gradient * multiplier).sum_to_size(pair.inputs[0].shape),)
+    return lambda gradient: (multiplier.mul_(gradient).sum_to_size(pair.inputs[0].shape),)
 
 
 def clamped(pair: Pair) -> Pullback:
@@ -46,7 +47,7 @@ def clamped(pair: Pair) -> Pullback:
     # Without a mask: what is tiny counts only where there is no difference, and leaves the slope there.
     tiny = torch.finfo(pair.out.dtype).tiny
     multiplier = (pair.out - pair.out0).add_(_slope(pair, x), alpha=tiny).div_((x - x0).add_(tiny))
-    return lambda gradient: ((gradient * multiplier).sum_to_size(pair.inputs[0].shape),)
+    return lambda gradient: (multiplier.mul_(gradient).sum_to_size(pair.inputs[0].shape),)
 
 
 def rectifier(pair: Pair) -> Pullback:
@@ -61,7 +62,7 @@ def rectifier(pair: Pair) -> Pullback:
     span = torch.minimum(x, x0).clamp_(max=0)
     torch.sub(multiplier, span, out=span).clamp_(min=torch.finfo(x.dtype).tiny)
     multiplier.div_(span)
-    return lambda gradient: (gradient * multiplier,)
+    return lambda gradient: (multiplier.mul_(gradient),)
 
 
 def max_pool(pair: Pair) -> Pullback:
@@ -110,7 +111,7 @@ def _to_winner(pair: Pair, x: Tensor, x0: Tensor, winners: list[Tensor], dims: i
     winner: Tensor = torch.where(ours, winners[0], winners[1])
     difference = flat.gather(-1, winner) - flat0.gather(-1, winner)
     multiplier = (out - out0).div_(difference)
-    if (near := pair.near(difference, out)) is not None:
+    if (near := pair.near(difference, out.abs())) is not None:
         multiplier[near] = 1
 
     def pullback(gradient: Tensor) -> tuple[Tensor, ...]:
@@ -128,7 +129,7 @@ def _indices(pool: Callable[..., tuple[Tensor, Tensor]], call: Call) -> Tensor:
 def _laid_out(pair: Pair) -> tuple[Tensor, Tensor]:
     # The argument and its reference, an element for each of the output: exponents, say, may be more than it has.
     (x,), (x0,) = pair.inputs, pair.inputs0
-    return x.expand_as(pair.out), x0.expand_as(pair.out)
+    return x.to(pair.out.dtype).expand_as(pair.out), x0.to(pair.out.dtype).expand_as(pair.out)
 
 
 def _derivative(pair: Pair, x: Tensor, x0: Tensor, near: tuple[Tensor, ...]) -> Tensor:

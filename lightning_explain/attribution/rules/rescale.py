@@ -38,9 +38,12 @@ class _Slot:
         self.call, self.inputs, self.output = then, [], Kept(out0)  # the samples' are needed no more
 
     def pull(self, gradient: Tensor) -> tuple[Tensor, ...]:
-        if self.pullback is None:
-            raise RuntimeError("The backward pass of DeepLift began before the model had run on the baseline.")
-        return self.pullback(gradient)
+        pullback, self.pullback = self.pullback, None  # what it holds is needed once
+        if pullback is None:
+            raise RuntimeError(
+                "The backward pass of DeepLift began before the model had run on the baseline, or for a second time."
+            )
+        return pullback(gradient)
 
 
 _Recorded: TypeAlias = bool | _Slot | Body

@@ -90,6 +90,14 @@ def test_the_backward_pass_waits_for_the_baseline() -> None:
         torch.autograd.grad(out.sum(), leaf)
 
 
+def test_the_backward_pass_is_taken_once() -> None:
+    leaf = X.clone().requires_grad_()
+    out, _ = Rescale(1e-10).paired(lambda: torch.tanh(leaf), lambda: torch.tanh(X0))
+    torch.autograd.grad(out.sum(), leaf, retain_graph=True)
+    with pytest.raises(RuntimeError, match="for a second time"):
+        torch.autograd.grad(out.sum(), leaf)
+
+
 def test_a_normalisation_of_nothing_says_nothing_of_the_norm() -> None:
     class Normalised(nn.Module):
         def forward(self, x: Tensor) -> Tensor:
