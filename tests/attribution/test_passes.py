@@ -41,6 +41,8 @@ def test_nothing_is_remembered_of_some_samples_or_of_no_outputs() -> None:
     problem = Problem(Net(), X, torch.zeros_like(X), None, place=Neuron("hidden", 1))
     own = Beside(problem)
     torch.testing.assert_close(own.score((X[:2],), torch.arange(2)), problem.model.hidden(X[:2])[:, 1])
+    (z,), score = own.observe((X[:2].clone(),), torch.arange(2))
+    assert torch.equal(score, own.score((z,), torch.arange(2)))
     own.remember()
     assert not {"value", "outputs"} & set(vars(problem))
     problem.model.register_forward_hook(lambda *_: "no tensor")

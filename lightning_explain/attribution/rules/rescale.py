@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import torch
 from torch import Tensor
@@ -17,8 +17,9 @@ from lightning_explain.attribution.rules.operator import Call
 from lightning_explain.attribution.rules.pair import Multipliers, Pair
 from lightning_explain.attribution.rules.pullback import Pullback, pulled
 
-Forward: TypeAlias = Callable[[], Tensor]
 Body: TypeAlias = Callable[..., Any]
+
+S = TypeVar("S")
 
 
 @dataclass
@@ -68,11 +69,15 @@ class Rescale(OperatorMode[Multipliers]):
         self._current: _Recorded = False
         self._replaying = False
 
-    def paired(self, at_samples: Forward, at_reference: Forward) -> tuple[Tensor, Tensor]:
+    def paired(self, at_samples: Callable[[], S], at_reference: Callable[[], Tensor]) -> tuple[S, Tensor]:
         """Run both.
 
+        Args:
+            at_samples: Runs the model at the samples, and gives the score (m,), perhaps beside other things.
+            at_reference: Runs it at the reference, and gives the score (m,).
+
         Returns:
-            The score at the samples (m,), whose graph holds the multipliers, and that at the reference (m,).
+            What the two give: the first score's graph holds the multipliers, the other has none.
 
         Raises:
             ValueError: If the model takes another path at the reference.
@@ -80,14 +85,14 @@ class Rescale(OperatorMode[Multipliers]):
         self._seen.clear()
         try:
             with self:
-                score = at_samples()
+                found = at_samples()
             with torch.no_grad(), self._replay(), self:
                 reference = at_reference()
             if self._seen:
                 raise ValueError(_other_path(self._seen[0][0], "nothing more"))
         finally:
             self.forget()
-        return score, reference
+        return found, reference
 
     def concerns(self, call: Call) -> bool:
         """As at the samples.

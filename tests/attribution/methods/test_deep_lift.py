@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from cases import CASES, Case
 from torch import Tensor, nn
 
-from lightning_explain import Input, Layer, Neuron, explain
+from lightning_explain import Input, Layer, Layers, Neuron, explain
 from lightning_explain.attribution.methods import DeepLift, DeepLiftShap
 from lightning_explain.attribution.place import Place
 from lightning_explain.inputs import leaves
@@ -278,6 +278,21 @@ def test_rows_and_memory_are_those_of_a_chunk() -> None:
     explain(net, pictures(), DeepLiftShap(pictures(6, seed=9)), target=1, max_rows=5)
     assert max(count for count, _ in rows) <= 6  # the baselines themselves are chunked too
     assert sum(count for count, backward in rows if backward) == 4 * 6
+
+
+@pytest.mark.parametrize(("place", "passes"), [(Input(), 2), (Neuron("body.2", (1, 2, 2)), 2), (Layer("body.2"), 3)])
+def test_samples_go_through_the_model_once(place: Place, passes: int) -> None:
+    net, rows = model(CNN), []
+    net.body[0].register_forward_hook(lambda _m, _a, out: rows.append(len(out)))
+    explain(net, pictures(), "deep_lift", place)
+    assert sum(rows) == passes * 4  # at a layer, the baseline's variable takes one of its own
+
+
+def test_of_layers_behind_one_another_the_last_counts() -> None:
+    net = model(CNN)
+    found = explain(net, pictures(), "deep_lift", Layers(["body.0", "body.2"]), target=1)
+    assert not found.point[0].any()
+    torch.testing.assert_close(found.point[1], explain(net, pictures(), "deep_lift", Layer("body.2"), target=1).values)
 
 
 @pytest.mark.parametrize("place", [Input(), Layer("body.2")])
