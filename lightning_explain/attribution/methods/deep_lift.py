@@ -13,11 +13,14 @@ from torch import Tensor
 from lightning_explain.attribution.background import Background
 from lightning_explain.attribution.convergence import Draws, total
 from lightning_explain.attribution.methods.method import METHODS, Method
+from lightning_explain.attribution.model import output
 from lightning_explain.attribution.passes import Beside
-from lightning_explain.attribution.place import Input, differentiable
+from lightning_explain.attribution.place import Input, Neuron, differentiable
 from lightning_explain.attribution.problem import Points, Problem
 from lightning_explain.attribution.rules.modules import require_operators
 from lightning_explain.attribution.rules.rescale import Rescale
+from lightning_explain.attribution.rules.shared import Shared
+from lightning_explain.attribution.scoring import explained, replaced
 from lightning_explain.attribution.tail import is_replaced
 from lightning_explain.inputs import Inputs, Point, leaves, pick
 
@@ -188,8 +191,12 @@ class _Lift:
         given, at_samples = _samples(problem, own)
 
         def observed(x: Point, rows: Tensor, copies: Tensor) -> tuple[Point, Tensor]:
-            self._z0 = references(rows, copies)
-            (z, scores), scores0 = mode.paired(lambda: at_samples(x, rows), lambda: problem.score(self._z0, rows))
+            self._z0 = z0 = references(rows, copies)
+            (z, scores), scores0 = mode.paired(
+                lambda: at_samples(x, rows),
+                lambda shared: _score(problem, z0, rows, shared),
+                _distinct(problem, z0, rows, copies),
+            )
             self.scores0[copies, rows] = scores0.double()
             spans[copies, rows] = scores.detach().double() - scores0.double()
             return z, scores
@@ -233,6 +240,22 @@ def _samples(problem: Problem, own: Beside) -> tuple[Point, Callable[[Point, Ten
         return leaves, own.score(leaves, rows)
 
     return problem.z, score
+
+
+def _distinct(problem: Problem, z0: Point, rows: Tensor, copies: Tensor) -> Shared | None:
+    # Behind a layer, what leads up to it is each sample's own.
+    return None if is_replaced(problem.place) else Shared.of(leaves(replaced(problem, z0, rows)), copies)
+
+
+def _score(problem: Problem, z0: Point, rows: Tensor, shared: Shared | None) -> Tensor:
+    # Each sample has a target of its own, though the reference be the same.
+    if shared is None:
+        return problem.score(z0, rows)
+    few, rows_of_few = shared.distinct(z0), rows.index_select(0, shared.first)
+    if isinstance(problem.place, Neuron):
+        return shared.spread(problem.score(few, rows_of_few))
+    given = output(problem.model, replaced(problem, few, rows_of_few), problem.forward, len(rows_of_few))
+    return explained(problem, shared.spread(given), rows)
 
 
 def _require_positive(eps: float) -> None:

@@ -33,7 +33,7 @@ def multipliers(operator: Callable[[Tensor], Tensor], x: Tensor, x0: Tensor) -> 
     leaf = x.clone().requires_grad_()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        out, _ = Rescale(1e-10).paired(lambda: operator(leaf), lambda: operator(x0.clone()))
+        out, _ = Rescale(1e-10).paired(lambda: operator(leaf), lambda _: operator(x0.clone()))
     weights = torch.linspace(-1, 2, out[0].numel(), dtype=x.dtype).view_as(out[:1])
     return torch.autograd.grad((out * weights).sum(), leaf)[0]
 
