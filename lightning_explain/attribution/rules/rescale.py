@@ -22,6 +22,9 @@ Body: TypeAlias = Callable[..., Any]
 
 S = TypeVar("S")
 
+unwatched = torch._C.DisableTorchFunction  # noqa: SLF001
+"""Around what only looks at tensors: to other modes around this one every look at a shape is a call."""
+
 
 @dataclass
 class _Slot:
@@ -34,10 +37,11 @@ class _Slot:
     pullback: Pullback | None = None
 
     def fill(self, rule: Multipliers, then: Call, out0: Tensor, eps: float, shared: Shared | None) -> None:
-        if shared is not None:
-            then, out0 = then.fitted(self.call, shared.spread_like), shared.spread_like(out0, self.output.tensor)
-        now = self.call.replaced(self.positions, [kept.tensor for kept in self.inputs])
-        pair = Pair(now, then, self.positions, self.output.tensor, out0, eps)
+        with unwatched():
+            if shared is not None:
+                then, out0 = then.fitted(self.call, shared.spread_like), shared.spread_like(out0, self.output.tensor)
+            now = self.call.replaced(self.positions, [kept.tensor for kept in self.inputs])
+            pair = Pair(now, then, self.positions, self.output.tensor, out0, eps)
         self.pullback = rule.multipliers(pair)
         del self.call, self.inputs, self.output  # of both runs the rule has taken what it needs
 
@@ -141,11 +145,12 @@ class Rescale(OperatorMode[Multipliers]):
             return self._without(call)
         with torch.no_grad():
             result = call.run()
-        value = result[0] if isinstance(result, tuple) else result
-        bare = call.replaced(call.positions, [tensor.detach() for tensor in call.active])
-        slot = _Slot(bare, call.positions, self.keep(call.active), self.keep([value])[0])
-        self._seen[-1] = (call.name, slot)
-        return _with_first(result, pulled(value, slot.pull, *call.active))
+        with unwatched():
+            value = result[0] if isinstance(result, tuple) else result
+            bare = call.replaced(call.positions, [tensor.detach() for tensor in call.active])
+            slot = _Slot(bare, call.positions, self.keep(call.active), self.keep([value])[0])
+            self._seen[-1] = (call.name, slot)
+            return _with_first(result, pulled(value, slot.pull, *call.active))
 
     def _without(self, call: Call) -> Any:  # noqa: ANN401
         if call.name not in self.compositions:
