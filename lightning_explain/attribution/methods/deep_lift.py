@@ -236,15 +236,17 @@ def _samples(problem: Problem, own: Beside) -> tuple[Point, Callable[[Point, Ten
         return Input().variable(problem, problem.inputs), own.observe
 
     def score(z: Point, rows: Tensor) -> tuple[Point, Tensor]:
-        leaves = tuple(map(differentiable, z))
-        return leaves, own.score(leaves, rows)
+        variable = tuple(map(differentiable, z))
+        return variable, own.score(variable, rows)
 
     return problem.z, score
 
 
 def _distinct(problem: Problem, z0: Point, rows: Tensor, copies: Tensor) -> Shared | None:
-    # Behind a layer, what leads up to it is each sample's own.
-    return None if is_replaced(problem.place) else Shared.of(leaves(replaced(problem, z0, rows)), copies)
+    # Where the variable is a layer's, what else the model computes is each sample's own.
+    if not isinstance(problem.place, (Input, Neuron)):
+        return None
+    return Shared.of(leaves(replaced(problem, z0, rows)), copies)
 
 
 def _score(problem: Problem, z0: Point, rows: Tensor, shared: Shared | None) -> Tensor:
