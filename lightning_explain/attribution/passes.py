@@ -110,15 +110,32 @@ class Beside:
         """
         if self._watched is None:
             return self._problem.score(z, rows)
-        score = self._watched.score(z, rows)
-        with torch._C.DisableTorchFunction():  # noqa: SLF001  (a mode that watches the model must not see this)
-            self._keep(score.detach(), rows)
-        return score
+        return self._kept(self._watched.score(z, rows), rows)
+
+    def observe(self, x: Point, rows: Tensor) -> tuple[Point, Tensor]:
+        """The variable, and the explained number with its graph, from one pass.
+
+        Args:
+            x: The inputs of some samples, those that can vary (m, ...).
+            rows: Which samples these are, (m,).
+
+        Returns:
+            Tensors (m, ...), and scores (m,).
+        """
+        if self._watched is None:
+            return self._problem.place.observe(self._problem, x, rows)
+        z, score = self._watched.place.observe(self._watched, x, rows)
+        return z, self._kept(score, rows)
 
     def remember(self) -> None:
         """Tell the problem its value and its outputs, where all samples have been seen."""
         if self._value is not None and self._outputs is not None and len(self._seen) == self._problem.samples:
             self._problem.remember(value=self._value, outputs=self._outputs)
+
+    def _kept(self, score: Tensor, rows: Tensor) -> Tensor:
+        with torch._C.DisableTorchFunction():  # noqa: SLF001  (a mode that watches the model must not see this)
+            self._keep(score.detach(), rows)
+        return score
 
     def _keep(self, score: Tensor, rows: Tensor) -> None:
         with contextlib.suppress(TypeError, ValueError):  # a model may give none, and nobody may ask for them

@@ -24,6 +24,9 @@ Points: TypeAlias = Callable[[Tensor, Tensor], Point]
 Score: TypeAlias = Callable[[Point, Tensor, Tensor], Tensor]
 """(variable, rows, copies) -> the score of each row, with the graph whose gradient is wanted."""
 
+Observe: TypeAlias = Callable[[Point, Tensor, Tensor], tuple[Point, Tensor]]
+"""(inputs, rows, copies) -> the variable and the score of each row, from one pass of the model."""
+
 Use: TypeAlias = Callable[[Tensor, Tensor, Point, Point], None]
 """(rows, copies, variable, gradient) -> nothing: what is done with the variable and its gradient at these pairs."""
 
@@ -173,25 +176,30 @@ class Problem(Question):
 
         self.run(copies * self.samples, f"{kind}{self.place}", body)
 
-    def observe(self, copies: int, points: Points, use: Use) -> None:
+    def observe(
+        self, copies: int, points: Points, use: Use, *, observed: Observe | None = None, kind: str = "observe"
+    ) -> None:
         """Take the variable and the gradient, from one forward pass, where the inputs are ``copies`` chosen points.
 
         Args:
             copies: The number of points per sample.
             points: Makes the inputs (those that can vary) for pairs of sample and copy number.
             use: Is given pairs (rows, copies), the variable and the gradient at them; copy by copy.
+            observed: What to observe, and differentiate; None: the place's variable and score.
+            kind: As in :meth:`gradient_mean`.
         """
         self.require_numbers()
         place = ending(self.place)
+        observed = observed or (lambda x, rows, _: place.observe(self, x, rows))
 
         def body(chunk: slice) -> None:
             rows, copy = self._pairs(chunk)
             with torch.enable_grad():
-                z, score = place.observe(self, points(rows, copy), rows)
+                z, score = observed(points(rows, copy), rows, copy)
                 gradients = derivative(self, score, z)
             use(rows, copy, z, gradients)
 
-        self.run(copies * self.samples, f"observe{self.place}", body)
+        self.run(copies * self.samples, f"{kind}{self.place}", body)
 
     def _pairs(self, chunk: slice) -> tuple[Tensor, Tensor]:
         # Copy by copy, so that a chunk holds as few copies as possible.

@@ -31,7 +31,8 @@ def test_a_neurons_pass_gives_the_outputs_too(method: str, max_rows: int | None)
     handle = model.register_forward_pre_hook(lambda _, args: rows.append(len(args[0])))
     found = explain(model, X, method, Neuron("hidden", 1), max_rows=max_rows)
     handle.remove()
-    assert sum(rows) == 5 * (2 if method.startswith("deep_lift") else 1)
+    chunks = 1 if max_rows is None else 3
+    assert sum(rows) == 5 + (chunks if method.startswith("deep_lift") else 0)  # one row of the baseline for each
     torch.testing.assert_close(found.outputs, model(X).detach())
     if found.span is not None:
         torch.testing.assert_close(found.span, (model.hidden(X) - model.hidden.bias)[:, 1].double().detach())
@@ -41,6 +42,8 @@ def test_nothing_is_remembered_of_some_samples_or_of_no_outputs() -> None:
     problem = Problem(Net(), X, torch.zeros_like(X), None, place=Neuron("hidden", 1))
     own = Beside(problem)
     torch.testing.assert_close(own.score((X[:2],), torch.arange(2)), problem.model.hidden(X[:2])[:, 1])
+    (z,), score = own.observe((X[:2].clone(),), torch.arange(2))
+    assert torch.equal(score, own.score((z,), torch.arange(2)))
     own.remember()
     assert not {"value", "outputs"} & set(vars(problem))
     problem.model.register_forward_hook(lambda *_: "no tensor")

@@ -77,9 +77,9 @@ def test_one_pass_is_enough(name: str) -> None:
     assert rows_of(name, target=1) == 5
 
 
-def test_deep_lift_takes_two() -> None:
-    assert rows_of(DeepLift()) == 2 * 5
-    assert rows_of(DeepLiftShap(torch.randn(4, 1, 6, 6))) == 2 * 4 * 5
+def test_deep_lift_takes_each_baseline_too() -> None:
+    assert rows_of(DeepLift()) == 5 + 1
+    assert rows_of(DeepLiftShap(torch.randn(4, 1, 6, 6))) == 4 * 5 + 4
 
 
 def test_a_layer_and_a_neuron_are_seen_in_the_pass_that_gives_the_outputs() -> None:

@@ -13,12 +13,16 @@ from torch import Tensor
 from lightning_explain.attribution.background import Background
 from lightning_explain.attribution.convergence import Draws, total
 from lightning_explain.attribution.methods.method import METHODS, Method
+from lightning_explain.attribution.model import output
 from lightning_explain.attribution.passes import Beside
+from lightning_explain.attribution.place import Input, Neuron, differentiable
 from lightning_explain.attribution.problem import Points, Problem
 from lightning_explain.attribution.rules.modules import require_operators
-from lightning_explain.attribution.rules.pullback import scaled
 from lightning_explain.attribution.rules.rescale import Rescale
-from lightning_explain.inputs import Inputs, Point, pick
+from lightning_explain.attribution.rules.shared import Shared
+from lightning_explain.attribution.scoring import explained, replaced
+from lightning_explain.attribution.tail import is_replaced
+from lightning_explain.inputs import Inputs, Point, leaves, pick
 
 Contribution: TypeAlias = Callable[[Point, Point, Point], Point | Tensor]
 """(multipliers, variable, reference) -> attributions; (m, ...) each, row by row."""
@@ -170,6 +174,7 @@ class _Lift:
     contribution: Contribution | None
     scores0: Tensor = field(init=False)
     """The scores at the references (count, n), once they were compared with."""
+    _z0: Point = field(init=False)
 
     def draws(self, count: int, references: Points, *, summed: bool) -> tuple[Draws, Tensor]:
         """Compare with each reference.
@@ -179,33 +184,42 @@ class _Lift:
         """
         self.problem.refuse_graph("DeepLift")
         require_operators(self.problem.model, "DeepLift")
-        problem, mode, product = self.problem, Rescale(self.eps), self.multiply and self.contribution is None
-        spans = torch.zeros(count, problem.samples, dtype=torch.float64, device=problem.z[0].device)
-        found = Draws(problem.samples, count, summed=summed)
+        problem, mode = self.problem, Rescale(self.eps)
+        spans = torch.zeros(count, problem.samples, dtype=torch.float64, device=leaves(problem.inputs)[0].device)
+        found, variables = Draws(problem.samples, count, summed=summed), list[Point]()
         self.scores0, own = torch.zeros_like(spans), Beside(problem)
+        given, at_samples = _samples(problem, own)
 
-        def score(z: Point, rows: Tensor, copies: Tensor) -> Tensor:
-            z0 = references(rows, copies)
-            # What comes out of the backward pass is then a contribution, whose mean over references is wanted.
-            given = tuple(scaled(a, a.detach() - b) for a, b in zip(z, z0, strict=True)) if product else z
-            scores, scores0 = mode.paired(lambda: own.score(given, rows), lambda: problem.score(z0, rows))
+        def observed(x: Point, rows: Tensor, copies: Tensor) -> tuple[Point, Tensor]:
+            self._z0 = z0 = references(rows, copies)
+            (z, scores), scores0 = mode.paired(
+                lambda: at_samples(x, rows),
+                lambda shared: _score(problem, z0, rows, shared),
+                _distinct(problem, z0, rows, copies),
+            )
             self.scores0[copies, rows] = scores0.double()
             spans[copies, rows] = scores.detach().double() - scores0.double()
-            return scores
+            return z, scores
 
         def add(rows: Tensor, copies: Tensor, z: Point, multipliers: Point) -> None:
-            found.add(rows, copies, self._contributions(multipliers, z, references, (rows, copies)))
+            z = tuple(leaf.detach() for leaf in z)
+            found.add(rows, copies, self._contributions(multipliers, z))
+            if count == 1:
+                variables.append(z)
 
-        problem.gradients_at(count, lambda rows, _: pick(problem.z, rows), add, score=score, kind="deep lift")
+        problem.observe(count, lambda rows, _: pick(given, rows), add, observed=observed, kind="deep lift")
         own.remember()
-        if product:
-            _warn_if_incomplete(found.mean, spans.mean(dim=0), problem.z[0].dtype)
+        if variables:
+            problem.remember(z=tuple(map(torch.cat, zip(*variables, strict=True))))
+        if self.multiply and self.contribution is None:
+            _warn_if_incomplete(found.mean, spans.mean(dim=0), self._z0[0].dtype)
         return found, spans.T
 
-    def _contributions(self, multipliers: Point, z: Point, references: Points, pairs: tuple[Tensor, Tensor]) -> Point:
+    def _contributions(self, multipliers: Point, z: Point) -> Point:
         if self.contribution is None:
-            return multipliers
-        given = self.contribution(multipliers, z, references(*pairs))
+            factors = [a - b for a, b in zip(z, self._z0, strict=True)] if self.multiply else None
+            return multipliers if factors is None else tuple(map(torch.mul, multipliers, factors))
+        given = self.contribution(multipliers, z, self._z0)
         point = tuple(leaf.detach() for leaf in ((given,) if isinstance(given, Tensor) else given))
         if len(point) != len(z) or any(leaf.ndim == 0 or len(leaf) != len(z[0]) for leaf in point):
             raise ValueError(
@@ -213,6 +227,37 @@ class _Lift:
                 f" for each of {len(z)} tensor(s) that are explained, with {len(z[0])} rows."
             )
         return point
+
+
+def _samples(problem: Problem, own: Beside) -> tuple[Point, Callable[[Point, Tensor], tuple[Point, Tensor]]]:
+    # What the samples' pass is given, and how that gives the variable and the score: both at once from the inputs. Of
+    # layers behind one another, however, the last alone counts where all are replaced, as they are at the reference.
+    if not is_replaced(problem.place) or len(problem.place.layers) == 1:
+        return Input().variable(problem, problem.inputs), own.observe
+
+    def score(z: Point, rows: Tensor) -> tuple[Point, Tensor]:
+        variable = tuple(map(differentiable, z))
+        return variable, own.score(variable, rows)
+
+    return problem.z, score
+
+
+def _distinct(problem: Problem, z0: Point, rows: Tensor, copies: Tensor) -> Shared | None:
+    # Where the variable is a layer's, what else the model computes is each sample's own.
+    if not isinstance(problem.place, (Input, Neuron)):
+        return None
+    return Shared.of(leaves(replaced(problem, z0, rows)), copies)
+
+
+def _score(problem: Problem, z0: Point, rows: Tensor, shared: Shared | None) -> Tensor:
+    # Each sample has a target of its own, though the reference be the same.
+    if shared is None:
+        return problem.score(z0, rows)
+    few, rows_of_few = shared.distinct(z0), rows.index_select(0, shared.first)
+    if isinstance(problem.place, Neuron):
+        return shared.spread(problem.score(few, rows_of_few))
+    given = output(problem.model, replaced(problem, few, rows_of_few), problem.forward, len(rows_of_few))
+    return explained(problem, shared.spread(given), rows)
 
 
 def _require_positive(eps: float) -> None:

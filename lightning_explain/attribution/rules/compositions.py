@@ -41,7 +41,9 @@ def layer_norm(
     Returns:
         The normalised tensor.
     """
-    return _affine(_standardized(input, tuple(range(-len(normalized_shape), 0)), eps), weight, bias)
+    centred = input - input.mean(dim=(dims := tuple(range(-len(normalized_shape), 0))), keepdim=True)
+    normal = centred * torch.rsqrt((centred * centred).mean(dim=dims, keepdim=True) + eps)
+    return _affine(normal, weight, bias)
 
 
 def rms_norm(
@@ -74,7 +76,7 @@ def group_norm(
         The normalised tensor.
     """
     grouped = input.reshape(input.shape[0], num_groups, -1)
-    normal = _standardized(grouped, (-1,), eps).reshape(input.shape)
+    normal = F.layer_norm(grouped, grouped.shape[2:], eps=eps).reshape(input.shape)
     return _affine(normal, *(_per_channel(held, input) for held in (weight, bias)))
 
 
@@ -96,7 +98,7 @@ def instance_norm(
     """
     if not use_input_stats:
         return F.batch_norm(input, running_mean, running_var, weight, bias, training=False, momentum=momentum, eps=eps)
-    normal = _standardized(input, tuple(range(2, input.ndim)), eps)
+    normal = F.layer_norm(input, input.shape[2:], eps=eps)
     return _affine(normal, *(_per_channel(held, input) for held in (weight, bias)))
 
 
@@ -208,11 +210,6 @@ def reversed_division(input: Tensor, other: Tensor | float) -> Tensor:  # noqa: 
         ``other / input``.
     """
     return input.reciprocal() * other
-
-
-def _standardized(tensor: Tensor, dims: tuple[int, ...], eps: float) -> Tensor:
-    centred = tensor - tensor.mean(dim=dims, keepdim=True)
-    return centred * torch.rsqrt((centred * centred).mean(dim=dims, keepdim=True) + eps)
 
 
 def _affine(tensor: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:

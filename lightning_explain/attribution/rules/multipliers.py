@@ -1,7 +1,7 @@
 """DeepLift's multipliers: what an operator's inputs contributed to the difference of its output.
 
 Every rule keeps summation to delta: multipliers times the differences of the inputs add up to the difference of the
-output, for each sample by itself.
+output, for each sample by itself. A backward step is taken once, and may write to what it holds.
 """
 
 from __future__ import annotations
@@ -12,10 +12,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lightning_explain.attribution.rules.normalization import layer_norm, of_input_alone
 from lightning_explain.attribution.rules.operator import Call
 from lightning_explain.attribution.rules.pair import Multipliers, Pair
 from lightning_explain.attribution.rules.products import middle, midpoint, quotient
 from lightning_explain.attribution.rules.pullback import Pullback
+from lightning_explain.attribution.rules.softmax import log_softmax, logsumexp, softmax
 
 
 def rescale(pair: Pair) -> Pullback:
@@ -25,11 +27,12 @@ def rescale(pair: Pair) -> Pullback:
         The backward step.
     """
     x, x0 = _laid_out(pair)
-    difference = x - x0
-    multiplier = (pair.out - pair.out0).div_(difference)
-    if (near := pair.near(difference, x)) is not None:
+    difference, multiplier = x - x0, x.abs()
+    near = pair.near(difference, multiplier)  # which writes to it; fresh memory costs more than computing it again
+    torch.sub(pair.out, pair.out0, out=multiplier).div_(torch.sub(x, x0, out=difference))
+    if near is not None:
         multiplier[near] = _derivative(pair, x, x0, near)
-    return lambda gradient: ((gradient * multiplier).sum_to_size(pair.inputs[0].shape),)
+    return lambda gradient: (multiplier.mul_(gradient).sum_to_size(pair.inputs[0].shape),)
 
 
 def clamped(pair: Pair) -> Pullback:
@@ -44,7 +47,7 @@ def clamped(pair: Pair) -> Pullback:
     # Without a mask: what is tiny counts only where there is no difference, and leaves the slope there.
     tiny = torch.finfo(pair.out.dtype).tiny
     multiplier = (pair.out - pair.out0).add_(_slope(pair, x), alpha=tiny).div_((x - x0).add_(tiny))
-    return lambda gradient: ((gradient * multiplier).sum_to_size(pair.inputs[0].shape),)
+    return lambda gradient: (multiplier.mul_(gradient).sum_to_size(pair.inputs[0].shape),)
 
 
 def rectifier(pair: Pair) -> Pullback:
@@ -59,43 +62,7 @@ def rectifier(pair: Pair) -> Pullback:
     span = torch.minimum(x, x0).clamp_(max=0)
     torch.sub(multiplier, span, out=span).clamp_(min=torch.finfo(x.dtype).tiny)
     multiplier.div_(span)
-    return lambda gradient: (gradient * multiplier,)
-
-
-def softmax(pair: Pair) -> Pullback:
-    r"""Softmax as :math:`\exp(x - \log \sum \exp x)`, each part by the quotient of differences.
-
-    Returns:
-        The backward step.
-    """
-    dim, share, factor = _normalizer(pair)
-
-    def pullback(gradient: Tensor) -> tuple[Tensor, ...]:
-        scaled = gradient * factor
-        return ((scaled - share * scaled.sum(dim=dim, keepdim=True)),)
-
-    return pullback
-
-
-def log_softmax(pair: Pair) -> Pullback:
-    r"""The difference of x and :math:`\log \sum \exp x`.
-
-    Returns:
-        The backward step.
-    """
-    dim, share, _ = _normalizer(pair)
-    return lambda gradient: (gradient - share * gradient.sum(dim=dim, keepdim=True),)
-
-
-def logsumexp(pair: Pair) -> Pullback:
-    """Each exponential by the quotient of differences, and so the logarithm of their sum.
-
-    Returns:
-        The backward step.
-    """
-    dim, share, _ = _normalizer(pair)
-    keepdim = bool(pair.now.argument(2, "keepdim", default=False))
-    return lambda gradient: (share * (gradient if keepdim else gradient.unsqueeze(dim)),)
+    return lambda gradient: (multiplier.mul_(gradient),)
 
 
 def max_pool(pair: Pair) -> Pullback:
@@ -144,7 +111,7 @@ def _to_winner(pair: Pair, x: Tensor, x0: Tensor, winners: list[Tensor], dims: i
     winner: Tensor = torch.where(ours, winners[0], winners[1])
     difference = flat.gather(-1, winner) - flat0.gather(-1, winner)
     multiplier = (out - out0).div_(difference)
-    if (near := pair.near(difference, out)) is not None:
+    if (near := pair.near(difference, out.abs())) is not None:
         multiplier[near] = 1
 
     def pullback(gradient: Tensor) -> tuple[Tensor, ...]:
@@ -159,42 +126,10 @@ def _indices(pool: Callable[..., tuple[Tensor, Tensor]], call: Call) -> Tensor:
     return pool(*call.args, **kwargs)[1]
 
 
-def _normalizer(pair: Pair) -> tuple[int, Tensor, Tensor]:
-    # The dimension, the share of each x in the difference of log sum exp x, and the logarithmic means of probabilities.
-    (x,), (x0,) = pair.inputs, pair.inputs0
-    dim = pair.now.argument(1, "dim")
-    (dim,) = dim if isinstance(dim, (tuple, list)) else (dim,)
-    if x.dtype != pair.out.dtype:
-        x, x0 = x.to(pair.out.dtype), x0.to(pair.out.dtype)
-    log_p, log_p0 = x.log_softmax(dim), x0.log_softmax(dim)
-    p, p0 = log_p.exp(), log_p0.exp()
-    dx, d_log_p = (_less(a, b) for a, b in ((x, x0), (log_p, log_p0)))
-    # All from differences of log p: large x that differ little would leave nothing of a difference of log sum exp x.
-    weight = (p + p0) / 2
-    d_norm = torch.where(weight > 0, weight * (dx - d_log_p), 0).sum(dim=dim, keepdim=True)
-    e, e0 = p * d_norm.clamp(max=0).exp(), p0 * (-d_norm).clamp(max=0).exp()
-    return dim, _log_mean(e, e0, dx) / _flatness(d_norm), _log_mean(p, p0, d_log_p)
-
-
-def _log_mean(a: Tensor, b: Tensor, log_ratio: Tensor) -> Tensor:
-    # The logarithmic mean, (a - b) / (log a - log b), without a difference of what is almost equal.
-    return torch.maximum(a, b) * _flatness(log_ratio)
-
-
-def _flatness(log_ratio: Tensor) -> Tensor:
-    size = log_ratio.abs().clamp_(min=torch.finfo(log_ratio.dtype).tiny)
-    return torch.expm1(-size).div_(size).neg_()
-
-
-def _less(a: Tensor, b: Tensor) -> Tensor:
-    # Of two that are masked, minus infinity both, there is no difference.
-    return (a - b).nan_to_num_(nan=0, posinf=torch.inf, neginf=-torch.inf)
-
-
 def _laid_out(pair: Pair) -> tuple[Tensor, Tensor]:
     # The argument and its reference, an element for each of the output: exponents, say, may be more than it has.
     (x,), (x0,) = pair.inputs, pair.inputs0
-    return x.expand_as(pair.out), x0.expand_as(pair.out)
+    return x.to(pair.out.dtype).expand_as(pair.out), x0.to(pair.out.dtype).expand_as(pair.out)
 
 
 def _derivative(pair: Pair, x: Tensor, x0: Tensor, near: tuple[Tensor, ...]) -> Tensor:
@@ -247,6 +182,7 @@ MULTIPLIERS: dict[str, Multipliers] = {
     **dict.fromkeys(PRODUCTS.split(), PRODUCT),
     "rrelu": RANDOM,
     "div": QUOTIENT,
+    "layer_norm": Multipliers(layer_norm, fits=of_input_alone),
     "softmax": Multipliers(softmax),
     "log_softmax": Multipliers(log_softmax),
     "logsumexp": Multipliers(logsumexp, fits=_along_one_dimension),

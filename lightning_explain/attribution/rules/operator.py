@@ -102,6 +102,20 @@ class Call:
         args, kwargs = _filled((self.args, self.kwargs), iter(leaves))
         return Call(self.name, self.function, args, kwargs)
 
+    def fitted(self, other: Call, fit: Callable[[Tensor, Tensor], Tensor]) -> Call:
+        """The same call with tensors that are made to fit those of another of the same form.
+
+        Args:
+            other: The other call.
+            fit: Makes of one of this call's tensors, and of the other's at its place, what stands in for it.
+
+        Returns:
+            A new call.
+        """
+        pairs = zip(self._leaves, other._leaves, strict=True)
+        both = [i for i, leaves in enumerate(pairs) if all(isinstance(leaf, Tensor) for leaf in leaves)]
+        return self.replaced(both, [fit(a, b) for a, b in zip(self.at(both), other.at(both), strict=True)])
+
     def run(self) -> Any:  # noqa: ANN401
         """Do it.
 

@@ -42,14 +42,18 @@ class Pair:
         """The arguments at the reference."""
         return self.then.at(self.positions)
 
-    def near(self, difference: Tensor, scale: Tensor) -> tuple[Tensor, ...] | None:
+    def near(self, difference: Tensor, size: Tensor) -> tuple[Tensor, ...] | None:
         """Where a difference is so small that a quotient by it means nothing.
+
+        Args:
+            difference: The difference; it is written to.
+            size: How large what differs is.
 
         Returns:
             The indices of these elements; None if there are none.
         """
         # Most often there are none, and on a CPU a mask costs several times what the arithmetic does.
-        beyond = difference.abs().sub_(scale.abs(), alpha=4 * torch.finfo(difference.dtype).eps)
+        beyond = difference.abs_().sub_(size, alpha=4 * torch.finfo(difference.dtype).eps)
         if not beyond.numel() or beyond.amin() > self.eps:
             return None
         return (beyond <= self.eps).nonzero(as_tuple=True)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import torch
 from torch import Tensor
@@ -16,8 +15,15 @@ from lightning_explain.attribution.rules.multipliers import MULTIPLIERS
 from lightning_explain.attribution.rules.operator import Call
 from lightning_explain.attribution.rules.pair import Multipliers, Pair
 from lightning_explain.attribution.rules.pullback import Pullback, pulled
+from lightning_explain.attribution.rules.shared import Shared
+from lightning_explain.attribution.tail import UNFIT
 
-Forward: TypeAlias = Callable[[], Tensor]
+Body: TypeAlias = Callable[..., Any]
+
+S = TypeVar("S")
+
+unwatched = torch._C.DisableTorchFunction  # noqa: SLF001
+"""Around what only looks at tensors: to other modes around this one every look at a shape is a call."""
 
 
 @dataclass
@@ -30,16 +36,26 @@ class _Slot:
     output: Kept
     pullback: Pullback | None = None
 
-    def fill(self, rule: Multipliers, then: Call, out0: Tensor, eps: float) -> None:
-        now = self.call.replaced(self.positions, [kept.tensor for kept in self.inputs])
-        pair = Pair(now, then, self.positions, self.output.tensor, out0, eps)
+    def fill(self, rule: Multipliers, then: Call, out0: Tensor, eps: float, shared: Shared | None) -> None:
+        with unwatched():
+            if shared is not None:
+                then, out0 = then.fitted(self.call, shared.spread_like), shared.spread_like(out0, self.output.tensor)
+            now = self.call.replaced(self.positions, [kept.tensor for kept in self.inputs])
+            pair = Pair(now, then, self.positions, self.output.tensor, out0, eps)
         self.pullback = rule.multipliers(pair)
-        self.call, self.inputs, self.output = then, [], Kept(out0)  # the samples' are needed no more
+        del self.call, self.inputs, self.output  # of both runs the rule has taken what it needs
 
     def pull(self, gradient: Tensor) -> tuple[Tensor, ...]:
-        if self.pullback is None:
-            raise RuntimeError("The backward pass of DeepLift began before the model had run on the baseline.")
-        return self.pullback(gradient)
+        pullback, self.pullback = self.pullback, None  # what it holds is needed once
+        if pullback is None:
+            raise RuntimeError(
+                "The backward pass of DeepLift began before the model had run on the baseline, or for a second time."
+            )
+        return pullback(gradient)
+
+
+_Recorded: TypeAlias = bool | _Slot | Body
+"""An operator at the samples: whether it depended on the variable, what waits, or what was watched in its place."""
 
 
 class Rescale(OperatorMode[Multipliers]):
@@ -56,30 +72,52 @@ class Rescale(OperatorMode[Multipliers]):
     def __init__(self, eps: float) -> None:
         super().__init__("DeepLift", MULTIPLIERS)
         self.eps = eps
-        self._seen: deque[tuple[str, bool | _Slot]] = deque()
-        self._current: bool | _Slot = False
-        self._replaying = False
+        self._seen: list[tuple[str, _Recorded]] = []
+        self._waiting: Iterator[tuple[str, _Recorded]] | None = None
+        self._current: _Recorded = False
+        self._shared: Shared | None = None
+        self._shares = True
 
-    def paired(self, at_samples: Forward, at_reference: Forward) -> tuple[Tensor, Tensor]:
+    def paired(
+        self, at_samples: Callable[[], S], at_reference: Callable[[Shared | None], Tensor], shared: Shared | None = None
+    ) -> tuple[S, Tensor]:
         """Run both.
 
+        Args:
+            at_samples: Runs the model at the samples, and gives the score (m,), perhaps beside other things.
+            at_reference: Runs it at the reference, at the distinct rows alone if it is given them, and gives the score
+                (m,) of all.
+            shared: The distinct rows of the reference. They are tried: where the model merges the batch with another
+                dimension, say, nothing tells which of them belongs to a sample, and all rows are run after all.
+
         Returns:
-            The score at the samples (m,), whose graph holds the multipliers, and that at the reference (m,).
+            What the two give: the first score's graph holds the multipliers, the other has none.
 
         Raises:
             ValueError: If the model takes another path at the reference.
         """
-        self._seen.clear()
         try:
             with self:
-                score = at_samples()
-            with torch.no_grad(), self._replay(), self:
-                reference = at_reference()
-            if self._seen:
-                raise ValueError(_other_path(self._seen[0][0], "nothing more"))
+                found = at_samples()
+            if shared is not None and self._shares:
+                with suppress(*UNFIT):
+                    return found, self._replayed(at_reference, shared)
+                self._shares = False  # nor will they with the next rows
+            return found, self._replayed(at_reference, None)
         finally:
+            self._seen.clear()
             self.forget()
-        return score, reference
+
+    def _replayed(self, at_reference: Callable[[Shared | None], Tensor], shared: Shared | None) -> Tensor:
+        self._waiting, self._shared = iter(self._seen), shared
+        try:
+            with torch.no_grad(), self:
+                reference = at_reference(shared)
+            if (left := next(self._waiting, None)) is not None:
+                raise ValueError(_other_path(left[0], "nothing more"))
+        finally:
+            self._waiting = None
+        return reference
 
     def concerns(self, call: Call) -> bool:
         """As at the samples.
@@ -87,12 +125,11 @@ class Rescale(OperatorMode[Multipliers]):
         Returns:
             Whether the operator depended on the variable there.
         """
-        if not self._replaying:
+        if self._waiting is None:
             concerned = super().concerns(call)
             self._seen.append((call.name, concerned))
             return concerned
-        recorded = self._next(call)
-        return isinstance(recorded, _Slot) or recorded
+        return self._next(self._waiting, call) is not False
 
     def apply(self, rule: Multipliers, call: Call) -> Any:  # noqa: ANN401
         """Record the operator at the samples; find its multipliers at the reference.
@@ -100,42 +137,47 @@ class Rescale(OperatorMode[Multipliers]):
         Returns:
             What the operator returns.
         """
-        if self._replaying:
+        if self._waiting is not None:
             return self._at_reference(rule, call)
         if rule.linear(call):
             return call.run()
         if not rule.fits(call):
-            self.warn(call.name)
-            return call.run()
+            return self._without(call)
         with torch.no_grad():
             result = call.run()
-        value = result[0] if isinstance(result, tuple) else result
-        bare = call.replaced(call.positions, [tensor.detach() for tensor in call.active])
-        slot = _Slot(bare, call.positions, self.keep(call.active), self.keep([value])[0])
-        self._seen[-1] = (call.name, slot)
-        return _with_first(result, pulled(value, slot.pull, *call.active))
+        with unwatched():
+            value = result[0] if isinstance(result, tuple) else result
+            bare = call.replaced(call.positions, [tensor.detach() for tensor in call.active])
+            slot = _Slot(bare, call.positions, self.keep(call.active), self.keep([value])[0])
+            self._seen[-1] = (call.name, slot)
+            return _with_first(result, pulled(value, slot.pull, *call.active))
+
+    def _without(self, call: Call) -> Any:  # noqa: ANN401
+        if call.name not in self.compositions:
+            self.warn(call.name)
+            return call.run()
+        body = self.compositions[call.name].body
+        self._seen[-1] = (call.name, body)
+        return self._opened(body, call)
+
+    def _opened(self, body: Body, call: Call) -> Any:  # noqa: ANN401
+        with self:
+            return body(*call.args, **call.kwargs)
 
     def _at_reference(self, rule: Multipliers, call: Call) -> Any:  # noqa: ANN401
-        result = call.run()
         slot = self._current
-        if isinstance(slot, _Slot):
-            slot.fill(rule, call, result[0] if isinstance(result, tuple) else result, self.eps)
+        if callable(slot):
+            return self._opened(slot, call)
+        result = call.run()
+        if isinstance(slot, _Slot) and slot.pullback is None:
+            slot.fill(rule, call, result[0] if isinstance(result, tuple) else result, self.eps, self._shared)
         return result
 
-    def _next(self, call: Call) -> bool | _Slot:
-        name, recorded = self._seen.popleft() if self._seen else ("nothing more", False)
+    def _next(self, waiting: Iterator[tuple[str, _Recorded]], call: Call) -> _Recorded:
+        name, self._current = next(waiting, ("nothing more", False))
         if name != call.name:
             raise ValueError(_other_path(name, call.name))
-        self._current = recorded
-        return recorded
-
-    @contextmanager
-    def _replay(self) -> Iterator[None]:
-        self._replaying = True
-        try:
-            yield
-        finally:
-            self._replaying = False
+        return self._current
 
 
 def _other_path(at_samples: str, at_baseline: str) -> str:

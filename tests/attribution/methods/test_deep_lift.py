@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from cases import CASES, Case
 from torch import Tensor, nn
 
-from lightning_explain import Input, Layer, Neuron, explain
+from lightning_explain import Input, Layer, Layers, Neuron, explain
 from lightning_explain.attribution.methods import DeepLift, DeepLiftShap
 from lightning_explain.attribution.place import Place
 from lightning_explain.inputs import leaves
@@ -278,6 +278,63 @@ def test_rows_and_memory_are_those_of_a_chunk() -> None:
     explain(net, pictures(), DeepLiftShap(pictures(6, seed=9)), target=1, max_rows=5)
     assert max(count for count, _ in rows) <= 6  # the baselines themselves are chunked too
     assert sum(count for count, backward in rows if backward) == 4 * 6
+
+
+def rows_of(net: nn.Module, first: nn.Module, x: Tensor, place: Place, **settings) -> list[int]:
+    rows = []
+    handle = first.register_forward_hook(lambda _m, _a, out: rows.append(len(out)))
+    explain(net, x, "deep_lift", place, **settings)
+    handle.remove()
+    return rows
+
+
+def test_rows() -> None:
+    net, x, unit = model(CNN), pictures(), Neuron("body.2", (1, 2, 2))
+    first = net.body[0]
+    for place in (Input(), unit):
+        assert rows_of(net, first, x, place) == [4, 1]  # all samples have one baseline
+        assert rows_of(net, first, x, place, baseline=pictures(seed=9)) == [4, 4]
+    # The baseline's variable, the samples', and the score with the one in the place of the other.
+    assert rows_of(net, first, x, Layer("body.2")) == [4, 4, 4]
+
+
+@pytest.mark.parametrize("place", [Input(), Neuron("norm", (2, 3))])
+@pytest.mark.parametrize("target", [1, [0, 2, 1, 1]])
+def test_one_baseline_for_all_is_as_one_for_each(place: Place, target: object) -> None:
+    x = torch.randn(4, 3, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    given = {"target": target, "baseline": 0.3}
+    together = explain(model(Everything), x, "deep_lift", place, **given)
+    for i, row in enumerate(x):
+        of_it = given | {"target": target if isinstance(target, int) else target[i]}
+        alone = explain(model(Everything), row[None], "deep_lift", place, **of_it)
+        torch.testing.assert_close(together.values[i], alone.values[0], rtol=1e-9, atol=1e-12)
+        torch.testing.assert_close(together.span[i], alone.span[0])
+
+
+def test_a_model_that_merges_the_batch_runs_the_baseline_for_each_sample() -> None:
+    net, x = model(Everything), torch.randn(4, 3, 6, dtype=torch.float64)
+    assert rows_of(net, net.stem, x, Input()) == [4, 1, 4]
+    assert rows_of(net, net.stem, x, Input(), max_rows=2) == [2, 1, 2, 2, 2]  # tried once
+    found = explain(net, x, "deep_lift", target=1)
+    alone = torch.cat([explain(net, row[None], "deep_lift", target=1).values for row in x])
+    torch.testing.assert_close(found.values, alone, rtol=1e-9, atol=1e-12)
+
+
+def test_an_input_that_is_held_fixed_is_each_samples_own() -> None:
+    class Scaled(nn.Module):
+        def forward(self, x: Tensor, power: Tensor) -> Tensor:
+            return (x + 2) ** power
+
+    x, power = torch.rand(4, 3, dtype=torch.float64), torch.arange(1, 5)[:, None]
+    found = explain(Scaled(), (x, power), "deep_lift", target=1, baseline=(torch.full_like(x, 0.5), power))
+    torch.testing.assert_close(found.point[0][:, 1], ((x + 2) ** power - 2.5**power)[:, 1])
+
+
+def test_of_layers_behind_one_another_the_last_counts() -> None:
+    net = model(CNN)
+    found = explain(net, pictures(), "deep_lift", Layers(["body.0", "body.2"]), target=1)
+    assert not found.point[0].any()
+    torch.testing.assert_close(found.point[1], explain(net, pictures(), "deep_lift", Layer("body.2"), target=1).values)
 
 
 @pytest.mark.parametrize("place", [Input(), Layer("body.2")])

@@ -51,6 +51,7 @@ OF_ONE: dict[str, Callable[[Tensor], Tensor]] = {
     "softmax, masked": lambda x: x.masked_fill(~MASK, -math.inf).softmax(dim=-1),
     "log_softmax": lambda x: F.log_softmax(3 * x, dim=1),
     "logsumexp": lambda x: x.logsumexp(dim=1),
+    "layer_norm": lambda x: F.layer_norm(3 * x + 2, (4,), torch.arange(4).double(), torch.ones(4).double(), 0.1),
     "logsumexp, kept": lambda x: torch.logsumexp(x, 1, keepdim=True),
     "max": lambda x: x.max(dim=1).values,
     "max, kept": lambda x: torch.max(x, 1, keepdim=True)[0],
@@ -101,7 +102,7 @@ def multiplied(operator: Callable[[Tensor], Tensor], x: Tensor, x0: Tensor) -> t
     """The output, that at the reference, and the contribution of each input to each sample's weighted output."""
     leaf = x.clone().requires_grad_()
     mode = Rescale(1e-10)
-    out, out0 = mode.paired(lambda: operator(leaf), lambda: operator(x0.clone()))
+    out, out0 = mode.paired(lambda: operator(leaf), lambda _: operator(x0.clone()))
     weights = torch.linspace(1, 2, out[0].numel(), dtype=x.dtype).view_as(out[:1])
     (multipliers,) = torch.autograd.grad((out * weights).sum(), leaf)
     difference = ((out - out0) * weights).detach().reshape(len(x), -1).sum(dim=1)
@@ -190,7 +191,7 @@ def test_large_logits_that_rise_alike_leave_precise_multipliers(function: str) -
 def test_between_bounds_the_multiplier_of_no_difference_is_the_slope() -> None:
     x = torch.tensor([[-1.0, 0.0, 3.0, 3.0, 7.0, 6.0, 7.0, 1e-30]], requires_grad=True)
     x0 = torch.tensor([[-1.0, 0.0, 3.0, 3.0 + 2e-7, 7.0, 6.0, 5.0, -1e-30]])
-    score, _ = Rescale(1e-10).paired(lambda: F.relu6(x), lambda: F.relu6(x0))
+    score, _ = Rescale(1e-10).paired(lambda: F.relu6(x), lambda _: F.relu6(x0))
     (found,) = torch.autograd.grad(score.sum(), x)
     torch.testing.assert_close(found, torch.tensor([[0, 0, 1, 1, 0, 0, 0.5, 0.5]]))
 

@@ -16,13 +16,13 @@ X0 = torch.tensor([[-1.0, -1.0], [2.0, -9.0]], dtype=torch.float64)
 
 def multipliers(operator, x: Tensor = X, x0: Tensor = X0) -> Tensor:
     leaf = x.clone().requires_grad_()
-    out, _ = Rescale(1e-10).paired(lambda: operator(leaf), lambda: operator(x0.clone()))
+    out, _ = Rescale(1e-10).paired(lambda: operator(leaf), lambda _: operator(x0.clone()))
     return torch.autograd.grad(out.sum(), leaf)[0]
 
 
 def test_both_scores_come_back() -> None:
     leaf = X.clone().requires_grad_()
-    out, reference = Rescale(1e-10).paired(lambda: torch.tanh(leaf), lambda: torch.tanh(X0))
+    out, reference = Rescale(1e-10).paired(lambda: torch.tanh(leaf), lambda _: torch.tanh(X0))
     assert torch.equal(out.detach(), torch.tanh(X))
     assert torch.equal(reference, torch.tanh(X0))
     assert not reference.requires_grad
@@ -69,14 +69,14 @@ def test_another_path_at_the_baseline_is_an_error() -> None:
 def test_after_an_error_the_mode_works_again() -> None:
     mode = Rescale(1e-10)
 
-    def fail() -> Tensor:
+    def fail(_: object) -> Tensor:
         torch.tanh(X0)
         raise KeyError("midway")
 
     leaf = X.clone().requires_grad_()
     with pytest.raises(KeyError, match="midway"):
         mode.paired(lambda: torch.tanh(leaf), fail)
-    out, _ = mode.paired(lambda: torch.tanh(leaf), lambda: torch.tanh(X0))
+    out, _ = mode.paired(lambda: torch.tanh(leaf), lambda _: torch.tanh(X0))
     expected = (torch.tanh(X) - torch.tanh(X0)) / (X - X0)
     torch.testing.assert_close(torch.autograd.grad(out.sum(), leaf)[0], expected)
 
@@ -87,6 +87,14 @@ def test_the_backward_pass_waits_for_the_baseline() -> None:
     with mode:
         out = torch.tanh(leaf)
     with pytest.raises(RuntimeError, match="before the model had run on the baseline"):
+        torch.autograd.grad(out.sum(), leaf)
+
+
+def test_the_backward_pass_is_taken_once() -> None:
+    leaf = X.clone().requires_grad_()
+    out, _ = Rescale(1e-10).paired(lambda: torch.tanh(leaf), lambda _: torch.tanh(X0))
+    torch.autograd.grad(out.sum(), leaf, retain_graph=True)
+    with pytest.raises(RuntimeError, match="for a second time"):
         torch.autograd.grad(out.sum(), leaf)
 
 
