@@ -17,7 +17,7 @@ from lightning_explain.attribution.memory import RowSize
 from lightning_explain.attribution.model import Forward, call
 from lightning_explain.attribution.place import Input, Neuron, Place
 from lightning_explain.attribution.remembering import Remembering
-from lightning_explain.attribution.sweep import outputs_and_variable_of, outputs_of, variable_of
+from lightning_explain.attribution.sweep import outputs_and_variable_of, outputs_of, variable_of, variable_of_alike
 from lightning_explain.attribution.tail import is_replaced
 from lightning_explain.attribution.target import Readout
 from lightning_explain.attribution.unresolved import Unresolved
@@ -93,7 +93,7 @@ class Question(Remembering):
         Raises:
             ValueError: If it is that at the samples, for integers that are held fixed.
         """
-        z0 = variable_of(self, self.baseline)
+        z0 = variable_of_alike(self, self.baseline)
         if self._holds_ids_fixed and all(map(torch.equal, self.z, z0)):
             raise ValueError(
                 f"The baseline of {', '.join(self.place.names(self))} is what it is at the samples, for the integer"

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lightning_explain.attribution.model import Recorded, output
 from lightning_explain.attribution.place import Input, Neuron
-from lightning_explain.inputs import Inputs, Point, leaves, rebuild, take
+from lightning_explain.inputs import Inputs, Point, batch_size, leaves, rebuild, take
 
 if TYPE_CHECKING:
     from lightning_explain.attribution.question import Question
@@ -39,7 +39,7 @@ def variable_of(question: Question, inputs: Inputs) -> Point:
 
     Args:
         question: The question.
-        inputs: As many samples as it has.
+        inputs: Samples.
 
     Returns:
         Tensors (n, ...); with their graph, if the question is to have one.
@@ -52,8 +52,24 @@ def variable_of(question: Question, inputs: Inputs) -> Point:
 
     if isinstance(question.place, (Input, Neuron)):  # no pass of the model, from which a budget could learn
         return question.place.variable(question, inputs)
-    question.run(question.samples, f"reach{question.place}", body)  # less than a whole pass, perhaps
+    question.run(batch_size(inputs), f"reach{question.place}", body)  # less than a whole pass, perhaps
     return tuple(torch.cat(tensors) for tensors in zip(*parts, strict=True))
+
+
+def variable_of_alike(question: Question, inputs: Inputs) -> Point:
+    """The variable of the place at samples that are often all the same, as baselines are: two of them then tell it.
+
+    Two, for one might be broadcast.
+
+    Returns:
+        As :func:`variable_of`.
+    """
+    n = batch_size(inputs)
+    if isinstance(question.place, (Input, Neuron)) or question.create_graph or n <= 2 or not _are_alike(inputs):
+        return variable_of(question, inputs)
+    return tuple(
+        leaf[:1].expand(n, *leaf.shape[1:]).contiguous() for leaf in variable_of(question, _rows(inputs, slice(0, 2)))
+    )
 
 
 def outputs_and_variable_of(question: Question) -> tuple[Tensor, Point]:
@@ -75,6 +91,10 @@ def outputs_and_variable_of(question: Question) -> tuple[Tensor, Point]:
     question.run(question.samples, f"forward{question.place}", body)
     outputs, variables = zip(*parts, strict=True)
     return torch.cat(outputs), tuple(map(torch.cat, zip(*variables, strict=True)))
+
+
+def _are_alike(inputs: Inputs) -> bool:
+    return all(torch.equal(leaf, leaf[:1].expand_as(leaf)) for leaf in leaves(inputs))
 
 
 def _rows(inputs: Inputs, chunk: slice) -> Inputs:

@@ -7,7 +7,7 @@ from lightning_explain import Layer, Neuron
 from lightning_explain.attribution.budget import RowBudget
 from lightning_explain.attribution.engine import pose
 from lightning_explain.attribution.problem import Problem
-from lightning_explain.attribution.sweep import outputs_and_variable_of, outputs_of, variable_of
+from lightning_explain.attribution.sweep import outputs_and_variable_of, outputs_of, variable_of, variable_of_alike
 
 
 def posed(max_rows: int | None = 2, **fields: object) -> tuple[Problem, list[int]]:
@@ -87,3 +87,28 @@ def test_nothing_holds_the_graph_of_a_model_that_switches_gradients_on() -> None
     outputs, (variable,) = outputs_and_variable_of(problem)
     assert not outputs.requires_grad
     assert not variable.requires_grad
+
+
+def test_samples_that_are_all_the_same_are_run_twice() -> None:
+    problem, _ = posed(max_rows=None)
+    problem, rows = problem.at(Layer("conv1")), list[int]()
+    problem.model.conv1.register_forward_hook(lambda _module, _args, out: rows.append(len(out)))
+    alike = (samples()[:1] + 1).expand_as(samples())
+    (found,) = variable_of_alike(problem, alike)
+    assert sum(rows) == 2
+    torch.testing.assert_close(found, problem.model.conv1(alike).detach())
+    found.add_(1)  # rows of their own
+    assert torch.equal(found[1], found[0])
+    rows.clear()
+    different = alike.clone()
+    different[-1, 0, 0, 0] += 1
+    (found,) = variable_of_alike(problem, different)
+    assert sum(rows) == len(different)
+    torch.testing.assert_close(found, problem.model.conv1(different).detach())
+
+
+def test_samples_that_are_all_the_same_keep_a_graph_of_their_own() -> None:
+    problem, _ = posed(create_graph=True)
+    (found,) = variable_of_alike(problem.at(Layer("conv1")), torch.zeros_like(samples()))
+    (gradient,) = torch.autograd.grad(found.sum(), problem.model.conv1.bias)
+    assert gradient.eq(found[:, 0].numel()).all()

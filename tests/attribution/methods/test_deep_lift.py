@@ -295,7 +295,8 @@ def test_rows() -> None:
         assert rows_of(net, first, x, place) == [4, 1]  # all samples have one baseline
         assert rows_of(net, first, x, place, baseline=pictures(seed=9)) == [4, 4]
     # The baseline's variable, the samples', and the score with the one in the place of the other.
-    assert rows_of(net, first, x, Layer("body.2")) == [4, 4, 4]
+    assert rows_of(net, first, x, Layer("body.2")) == [2, 4, 4]
+    assert rows_of(net, first, x, Layer("body.2"), baseline=pictures(seed=9)) == [4, 4, 4]
 
 
 @pytest.mark.parametrize("place", [Input(), Neuron("norm", (2, 3))])

@@ -234,7 +234,8 @@ def test_a_baseline_is_drawn_for_each_copy(noise: Tensor) -> None:
 
 
 # All copies in a chunk; three chunks, of which the first two look the baseline up: for the part, then for all samples.
-@pytest.mark.parametrize(("max_rows", "looked_up"), [(100, 4 * 3), (4, 4 + 3)])
+# Two rows tell it each time, for it is the same for all.
+@pytest.mark.parametrize(("max_rows", "looked_up"), [(100, 2), (4, 2 + 2)])
 def test_the_baseline_at_a_layer_is_looked_up_for_few_rows(max_rows: int, looked_up: int) -> None:
     model, x = net(), samples()
     seen: list[int] = []
