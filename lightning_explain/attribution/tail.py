@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeGuard
 
@@ -78,12 +79,14 @@ class Tail:
 
     Args:
         place: The place.
-        prefix: What leads up to it, and is not computed again; None: that sees two samples whatever the number of rows,
-            for what it gives is replaced.
+        prefix: What leads up to it, and is not computed again; None: it is.
+        beside: Whether the model is given two samples whatever the number of rows, for what leads up to the place is
+            replaced; otherwise it is given those of the rows.
     """
 
     place: Replaced
     prefix: Prefix | None = None
+    beside: bool = True
 
     @property
     def channel_dim(self) -> int | None:  # noqa: D102
@@ -104,10 +107,9 @@ class Tail:
         Returns:
             Outputs (m, ...).
         """
-        if self.prefix is not None:
-            with self.prefix.skipped(rows):
-                return self.place.outputs_beside(problem, z, rows)
-        return self.place.outputs_beside(problem, z, rows.new_tensor(range(BESIDE)) % problem.samples)
+        seen = rows.new_tensor(range(BESIDE)) % problem.samples if self.beside else rows
+        with nullcontext() if self.prefix is None else self.prefix.skipped(seen):
+            return self.place.outputs_beside(problem, z, seen)
 
     def observe(self, problem: Question, x: Point, rows: Tensor) -> tuple[Point, Tensor]:  # noqa: D102
         return self.place.observe(problem, x, rows)
@@ -167,14 +169,15 @@ def _at_baseline(problem: Question, place: Replaced, rows: Tensor) -> Point:
 def _tails(problem: Question, place: Replaced) -> Iterator[Tail]:
     # Where nothing but the variable crosses it, not even the size of the batch; where only what no module gives crosses
     # it (a mask, a size); where a skip connection does.
-    yield Tail(place)
-    if any(layer.whole for layer in place.layers):
-        return
-    bare = Prefix.of(problem, place.layers, BESIDE, each=False)
+    whole = any(layer.whole for layer in place.layers)
+    bare = None if whole else Prefix.of(problem, place.layers, BESIDE, each=False)
     if bare is not None:
         yield Tail(place, bare)
+    yield Tail(place)
+    if bare is not None:
+        yield Tail(place, bare, beside=False)
         if _may_be_kept(problem, bare) and (full := Prefix.of(problem, place.layers, problem.samples, each=True)):
-            yield Tail(place, full)
+            yield Tail(place, full, beside=False)
 
 
 def _may_be_kept(problem: Question, bare: Prefix) -> bool:

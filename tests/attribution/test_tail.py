@@ -120,7 +120,7 @@ def kind(place: object) -> str:
     """What is not computed again."""
     if not isinstance(place, Tail):
         return "whole"
-    if place.prefix is None:
+    if place.beside:
         return "beside"
     return "each" if place.prefix.each else "bare"
 
@@ -133,7 +133,7 @@ def whole(monkeypatch: pytest.MonkeyPatch, *args: object, **kwargs: object) -> T
 
 @pytest.mark.parametrize("method", [IntegratedGradients(40), Occlusion((1, 1))], ids=lambda method: method.name)
 @pytest.mark.parametrize("place", [Layer("block1"), Layer("block2", of="input"), Layer("block2")], ids=str)
-def test_the_prefix_of_a_residual_net_sees_two_rows_for_a_chunk(
+def test_the_prefix_of_a_residual_net_is_run_for_no_chunk(
     method: object, place: Layer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model, x = made(Residual), drawn(2, 5, 5)
@@ -143,8 +143,8 @@ def test_the_prefix_of_a_residual_net_sees_two_rows_for_a_chunk(
     assert torch.equal(found, expected)
     rows = 40 * SAMPLES if isinstance(method, IntegratedGradients) else 25 * SAMPLES
     assert sum(head) >= rows
-    # Variable and baseline, value and baseline value, outputs: once each. Trial, check, and two for each chunk.
-    assert sum(stem) <= 6 * SAMPLES + 5 + 2 + 2 + 2 * (rows // 30)
+    # Variable and baseline, outputs; the trial. No chunk needs any.
+    assert sum(stem) <= 3 * SAMPLES + 5 + 2 + 5
 
 
 def test_what_leads_up_to_a_skip_connection_is_kept_for_each_sample(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -260,9 +260,10 @@ def test_the_check_takes_one_pass_of_the_tail() -> None:
     with rows_through(model.stem) as stem, rows_through(model.head) as head:
         assert isinstance(shortened(problem, 20), Tail)
         assert isinstance(shortened(problem.at(problem.place, torch.zeros(SAMPLES, 1).long()), 20), Tail)
-    # The trial of five rows, whole and as a tail; then all samples, in one chunk. The baseline ends at the place.
-    assert sum(head) == 5 + 5 + SAMPLES
-    assert sum(stem) == 5 + 5 + 2 + 2
+    # Five rows of the baseline, which end at the place, five as a whole, two to record what leads up to it, and the
+    # baseline once more; from then on only the tail: for the trial, and for all samples.
+    assert sum(stem) == 5 + 5 + 2 + 5
+    assert sum(head) == 5 + 2 + 5 + SAMPLES
 
 
 class Leaving(nn.Module):
