@@ -514,10 +514,10 @@ def test_the_default_suite_costs_what_the_documentation_says():
 
 
 @pytest.mark.parametrize(
-    ("metric", "shared"), [("infidelity", 64 + 2 / N + 3 * 3 / N + 1), ("srg", 2 * 2 * POINTS + 2 / N + 1)]
+    ("metric", "shared"), [("infidelity", 64 + 2 / N + (4 * 3 + 2) / N + 1), ("srg", 2 * 2 * POINTS + 2 / N + 1)]
 )
 def test_a_layer_is_looked_up_for_its_removals(metric, shared):
-    """Two rows tell what it holds at the baseline; three rows, three times, then all, try the tail alone.
+    """Two rows tell what it holds at the baseline; three, four times, two, and then all try the tail alone.
 
     That pays for 64 removals, and not for some points of a curve, for the layer is the first.
     """
