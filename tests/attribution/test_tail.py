@@ -260,8 +260,8 @@ def test_the_check_takes_one_pass_of_the_tail() -> None:
     with rows_through(model.stem) as stem, rows_through(model.head) as head:
         assert isinstance(shortened(problem, 20), Tail)
         assert isinstance(shortened(problem.at(problem.place, torch.zeros(SAMPLES, 1).long()), 20), Tail)
-    # The trial of five rows, whole and as a tail; then all samples, in one chunk. The baseline ends at the place.
-    assert sum(head) == 5 + 5 + SAMPLES
+    # The trial of five rows, at the baseline, whole and as a tail; then all samples, in one chunk.
+    assert sum(head) == 5 + 5 + 5 + SAMPLES
     assert sum(stem) == 5 + 5 + 2 + 2
 
 

@@ -10,13 +10,13 @@ from typing import Any, TypeAlias, TypeVar
 import torch
 from torch import Tensor
 
+from lightning_explain.attribution.model import UNFIT
 from lightning_explain.attribution.rules.mode import Kept, OperatorMode
 from lightning_explain.attribution.rules.multipliers import MULTIPLIERS
 from lightning_explain.attribution.rules.operator import Call
 from lightning_explain.attribution.rules.pair import Multipliers, Pair
 from lightning_explain.attribution.rules.pullback import Pullback, pulled
 from lightning_explain.attribution.rules.shared import Shared
-from lightning_explain.attribution.tail import UNFIT
 
 Body: TypeAlias = Callable[..., Any]
 
