@@ -39,6 +39,8 @@ class _Slot:
     def fill(self, rule: Multipliers, then: Call, out0: Tensor, eps: float, shared: Shared | None) -> None:
         with unwatched():
             if shared is not None:
+                if out0.shape == self.output.tensor.shape:  # of no row, though it depends on the variable
+                    raise ValueError("The model fills its batch up, or leaves none of it.")
                 then, out0 = then.fitted(self.call, shared.spread_like), shared.spread_like(out0, self.output.tensor)
             now = self.call.replaced(self.positions, [kept.tensor for kept in self.inputs])
             pair = Pair(now, then, self.positions, self.output.tensor, out0, eps)
