@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
+from itertools import islice
 from typing import TYPE_CHECKING
 
+import torch
 from torch import nn
 
 from lightning_explain.attribution.depth import depth
-from lightning_explain.attribution.interception import capturing, named_layers
-from lightning_explain.attribution.model import Recorded
+from lightning_explain.attribution.interception import capturing, find_layer
+from lightning_explain.attribution.model import FAILURES, Recorded
 from lightning_explain.attribution.snapshot import Snapshot
-from lightning_explain.inputs import Inputs, Point, leaves
+from lightning_explain.inputs import Inputs, Point, leaves, take
 
 if TYPE_CHECKING:
     from lightning_explain.attribution.place import Layer
     from lightning_explain.attribution.question import Question
 
-DEEP = 0.9
-"""How deep a layer may be for a pass to end there: the first time costs a look at all that the modules hold."""
+TRIED = 2
+"""Samples of the trial. Two, for one might be broadcast."""
+
+WORTH = 8
+"""What a pass must save for the trial to be worth it, in rows of the whole model: a pass of few rows costs calls."""
 
 WRAPPERS = ("torch.nn.parallel", "torch.distributed")
 """Where modules come from whose forward function does more than compute."""
@@ -30,44 +35,25 @@ class Halted(BaseException):
 
 
 class Halt:
-    """Ends forward passes once some layers have been reached.
-
-    The first time, all that the modules hold is compared before and after. A model that leaves something in them, to be
-    used or cleared later in the pass, is given that back, and runs to the end from then on. So does one whose end
-    somebody waits for: a hook, a wrapper for several devices, whoever asked for the outputs too.
+    """Ends a forward pass once some layers have been reached.
 
     Args:
-        question: Whose model, and how it is called.
-        layers: The layers, all of which are waited for.
-        ends: Whether a pass may end there at all.
+        count: How many layers are waited for.
+        ends: Whether the pass ends there.
     """
 
-    def __init__(self, question: Question, layers: Sequence[Layer], *, ends: bool = True) -> None:
-        self._question, self._left = question, len(layers)
-        self._ends = ends and question.counted.get(Halt, True) and _may_end(question, tuple(layers))
+    def __init__(self, count: int, *, ends: bool) -> None:
+        self._left, self._ends = count, ends
 
     def reached(self) -> None:
         """Tell that a layer has been reached.
 
         Raises:
-            Halted: If it was the last, and the pass may end here.
+            Halted: If it was the last, and the pass ends there.
         """
         self._left -= 1
         if self._ends and not self._left:
             raise Halted
-
-    def run(self, inputs: Inputs) -> None:
-        """Run the model, no further than need be.
-
-        Args:
-            inputs: Samples.
-        """
-        question = self._question
-        state = Snapshot.of(list(question.model.modules())) if self._ends and Halt not in question.counted else None
-        with suppress(Halted):
-            question.forward(question.model, inputs)
-        if state is not None:
-            question.counted[Halt] = not state.restore()
 
 
 def captured(question: Question, layer: Layer, inputs: Inputs, *, ends: bool) -> Point:
@@ -85,26 +71,72 @@ def captured(question: Question, layer: Layer, inputs: Inputs, *, ends: bool) ->
     Raises:
         ValueError: If the layer does not exist, was not reached or holds nothing to explain.
     """
-    halt, rows = Halt(question, (layer,), ends=ends), leaves(inputs)[0].shape[0]
+    rows = leaves(inputs)[0].shape[0]
+    halt = Halt(1, ends=ends and may_end(question, (layer,), rows))
     with capturing(question, layer, rows, lambda tensor: (tensor.clone(), tensor), halt.reached) as found:
-        halt.run(inputs)
+        run(question, inputs)
     return tuple(found)
 
 
-def _may_end(question: Question, layers: tuple[Layer, ...]) -> bool:
+def run(question: Question, inputs: Inputs) -> None:
+    """Run the model, perhaps no further than to where a pass ends.
+
+    Args:
+        question: Whose model, and how it is called.
+        inputs: Samples.
+    """
+    with suppress(Halted):
+        question.forward(question.model, inputs)
+
+
+def may_end(question: Question, layers: tuple[Layer, ...], rows: int) -> bool:
+    """Whether a forward pass may end where some layers have been reached.
+
+    It may not where somebody waits for its end: a hook around a layer, a wrapper for several devices, whoever asked for
+    the outputs too. Nor where a pass that ends leaves anything in what the modules hold, to be used or cleared later in
+    a pass: that is tried once, without a graph, for to put it back would spoil one.
+
+    Args:
+        question: Whose model, and how it is called.
+        layers: The layers.
+        rows: The samples of the pass: for a few the trial is not worth it.
+
+    Returns:
+        True or False.
+    """
     if isinstance(question.forward, Recorded) or any(layer.call < 0 for layer in layers):
         return False
-    if (_may_end, layers) not in question.counted:
-        shallow = max(depth(question, layer) for layer in layers) < DEEP
-        question.counted[_may_end, layers] = shallow and all(map(_only_computes, _around(question.model, layers)))
-    return question.counted[_may_end, layers]  # type: ignore[no-any-return]
+    if (may_end, layers) not in question.counted:
+        if rows * (1 - max(depth(question, layer) for layer in layers)) < WORTH:
+            return False
+        question.counted[may_end, layers] = _nobody_waits(question.model, layers) and _leaves_nothing(question, layers)
+    return question.counted[may_end, layers]  # type: ignore[no-any-return]
 
 
-def _around(model: nn.Module, layers: tuple[Layer, ...]) -> list[nn.Module]:
-    # The model, and what the layers are parts of.
-    parts = [layer.name.split(".") for layer in layers]
-    names = {".".join(path[:count]) for path in parts for count in range(1, len(path))}
-    return [model, *(module for name, module in named_layers(model).items() if name in names)]
+def _leaves_nothing(question: Question, layers: tuple[Layer, ...]) -> bool:
+    count = 1 if any(layer.whole for layer in layers) else TRIED
+    few = torch.arange(count, device=leaves(question.inputs)[0].device) % question.samples
+    halt, state = Halt(len(layers), ends=True), Snapshot.of(list(question.model.modules()), objects=True)
+    try:
+        with torch.no_grad(), ExitStack() as stack:
+            for layer in layers:
+                stack.enter_context(capturing(question, layer, count, lambda tensor: (tensor, tensor), halt.reached))
+            run(question, take(question.inputs, few))
+    except FAILURES:  # of samples that are not all there is, or where these do not reach the layers
+        state.restore()
+        return False
+    return not state.restore()
+
+
+def _nobody_waits(model: nn.Module, layers: tuple[Layer, ...]) -> bool:
+    # Around a layer is whatever it is a part of, under any name: who runs it no name tells.
+    inner = {find_layer(model, layer.name) for layer in layers}
+    around = [module for module in model.modules() if module is model or not inner.isdisjoint(_parts(module))]
+    return not nn.modules.module._global_forward_hooks and all(map(_only_computes, around))  # noqa: SLF001
+
+
+def _parts(module: nn.Module) -> Iterator[nn.Module]:
+    return islice(module.modules(), 1, None)  # without itself
 
 
 def _only_computes(module: nn.Module) -> bool:

@@ -11,6 +11,12 @@ from lightning_explain.inputs import Inputs, leaves
 
 Forward: TypeAlias = Callable[[nn.Module, Any], Any]
 
+UNFIT = (RuntimeError, ValueError, TypeError, IndexError, KeyError, AssertionError)
+"""What models raise when two parts of a batch do not have the same size."""
+
+FAILURES = (*UNFIT, AttributeError, ArithmeticError)
+"""What models raise with tensors that are not their own: those have no attributes of the user's, for one."""
+
 
 def call(model: nn.Module, inputs: Inputs) -> Any:  # noqa: ANN401
     """Call ``model`` the way its inputs are packed.

@@ -9,13 +9,12 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-from lightning_explain.attribution.model import output
+from lightning_explain.attribution.model import FAILURES, UNFIT, output
 from lightning_explain.attribution.pairs import record
 from lightning_explain.attribution.place import Input, differentiable
 from lightning_explain.attribution.problem import Problem
 from lightning_explain.attribution.replica import Replica
 from lightning_explain.attribution.scoring import replaced
-from lightning_explain.attribution.tail import FAILURES, UNFIT
 from lightning_explain.inputs import is_continuous, leaves, pick, take
 from lightning_explain.precision import accurate
 from lightning_explain.randomness import taken_down

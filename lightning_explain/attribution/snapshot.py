@@ -9,6 +9,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -38,17 +39,27 @@ class Snapshot:
     restores: list[Restore]
 
     @classmethod
-    def of(cls, modules: Sequence[nn.Module]) -> Snapshot:
+    def of(cls, modules: Sequence[nn.Module], *, objects: bool = False) -> Snapshot:
         """Take down what is reachable from the attributes of a model's modules through containers.
 
         Containers are taken down with what they hold, tensors with their values only where they are buffers or
         attributes themselves: the outputs that a module collects over a validation may be as large as its data.
-        Parameters are left out, and so is what other objects keep to themselves.
+        Parameters are left out, and so is what other objects keep to themselves, unless it is asked for.
+
+        Args:
+            modules: The modules.
+            objects: Whether the attributes of somebody's objects among what the modules hold count, too; not those of
+                what these hold in turn.
 
         Returns:
             The snapshot.
         """
-        empty, held = _reachable([vars(module) for module in modules])
+        roots = [vars(module) for module in modules]
+        empty, held = _reachable(roots)
+        if objects:
+            inside = {id(found): found for found in (*roots, *map(_attributes, held)) if found}
+            if len(inside) > len(roots):
+                empty, held = _reachable(list(inside.values()))
         restores = [restore for thing in held if (restore := _restore(thing)) is not None]
         return cls([partial(_empty, empty), *restores, Values.of(_own_tensors(modules)).restore])
 
@@ -80,6 +91,12 @@ def _reachable(roots: list[dict[str, Any]]) -> tuple[list[Any], list[object]]:
                 seen.add(id(found))
                 held.append(found)
     return empty, held
+
+
+def _attributes(thing: object) -> dict[str, Any]:
+    # Asked of the type, for a reference to what is gone has no answer.
+    known = type(thing).__dictoffset__ and not isinstance(thing, (type, ModuleType))
+    return vars(thing) if known else {}
 
 
 def _own_tensors(modules: Sequence[nn.Module]) -> list[Tensor]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from lightning_explain.attribution.model import Recorded, output
+from lightning_explain.attribution.model import UNFIT, Recorded, output
 from lightning_explain.attribution.place import Input, Neuron
 from lightning_explain.inputs import Inputs, Point, batch_size, leaves, rebuild, take
 
@@ -67,9 +68,10 @@ def variable_of_alike(question: Question, inputs: Inputs) -> Point:
     n = batch_size(inputs)
     if isinstance(question.place, (Input, Neuron)) or question.create_graph or n <= 2 or not _are_alike(inputs):
         return variable_of(question, inputs)
-    return tuple(
-        leaf[:1].expand(n, *leaf.shape[1:]).contiguous() for leaf in variable_of(question, _rows(inputs, slice(0, 2)))
-    )
+    with suppress(*UNFIT):  # of a model that wants as many as there are
+        two = variable_of(question, _rows(inputs, slice(0, 2)))
+        return tuple(leaf[:1].expand(n, *leaf.shape[1:]).contiguous() for leaf in two)
+    return variable_of(question, inputs)
 
 
 def outputs_and_variable_of(question: Question) -> tuple[Tensor, Point]:

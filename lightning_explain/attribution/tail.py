@@ -14,6 +14,7 @@ from lightning_explain.attribution.depth import depth
 from lightning_explain.attribution.derivative import accumulator
 from lightning_explain.attribution.ending import ending
 from lightning_explain.attribution.memory import available
+from lightning_explain.attribution.model import FAILURES
 from lightning_explain.attribution.place import Layer, Place
 from lightning_explain.attribution.prefix import Prefix
 from lightning_explain.attribution.scoring import explained
@@ -45,12 +46,6 @@ KEPT = 1 / 16
 
 MOST_KEPT = 64
 """The most samples for which it is: they go through the model at once."""
-
-UNFIT = (RuntimeError, ValueError, TypeError, IndexError, KeyError, AssertionError)
-"""What models raise when two parts of a batch do not have the same size."""
-
-FAILURES = (*UNFIT, AttributeError, ArithmeticError)
-"""What models raise with tensors that are not their own: those have no attributes of the user's, for one."""
 
 
 class Replaced(Place, Protocol):

@@ -11,8 +11,7 @@ import torch
 from torch import Tensor
 from torch.futures import Future
 
-from lightning_explain.attribution.model import prediction
-from lightning_explain.attribution.tail import UNFIT
+from lightning_explain.attribution.model import UNFIT, prediction
 from lightning_explain.captum.errors import ArgumentError, ArgumentTypeError
 from lightning_explain.captum.host import owner_of
 from lightning_explain.captum.selecting import Index, Target, selected, taken

@@ -63,33 +63,33 @@ METHODS = [Saliency(), IntegratedGradients(20), DeepLift(), FeatureAblation()]
 
 @pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)
 def test_behind_a_neuron_only_the_outputs_are_computed(method: Any) -> None:
-    model, x = made(), drawn()
+    model, x = made(), drawn().repeat(8, 1)
     neuron = Neuron("middle", 2)
     alone = nn.Sequential(model.stem, model.middle)
     behind = rows_through(model.behind)
     found = explain(model, x, method, neuron)
-    assert sum(behind) == SAMPLES + (method == DeepLift())  # which runs the baseline as far as the samples
+    assert sum(behind) == len(x) + (method == DeepLift())  # which runs the baseline as far as the samples
     assert torch.equal(found.outputs, model(x).detach())
     torch.testing.assert_close(found.values, explain(alone, x, method, target=2).values, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("place", [Layer("middle"), Layers(["stem", "middle"])], ids=str)
 def test_behind_a_layer_its_baseline_is_not_run(place: Any) -> None:
-    model, x = made(), drawn()
+    model, x = made(), drawn().repeat(8, 1)
     behind = rows_through(model.behind)
-    problem = pose(model, x, 1).at(place)
-    expected = model.middle(model.stem(torch.zeros_like(x)))
+    problem = pose(model, x, 1, baseline=x.flip(0)).at(place)
+    expected = model.middle(model.stem(problem.baseline))
     behind.clear()
     torch.testing.assert_close(problem.z0[-1], expected.detach(), rtol=0, atol=1e-14)
     assert not behind
 
 
 def test_the_input_of_a_layer_ends_the_pass_before_it() -> None:
-    model, x = made(), drawn()
+    model, x = made(), drawn().repeat(8, 1)
     middle = rows_through(model.middle)
-    problem = pose(model, x, 1).at(Layer("middle", of="input"))
+    problem = pose(model, x, 1, baseline=x.flip(0)).at(Layer("middle", of="input"))
     middle.clear()
-    torch.testing.assert_close(problem.z0[0], model.stem(torch.zeros_like(x)).detach(), rtol=0, atol=1e-14)
+    torch.testing.assert_close(problem.z0[0], model.stem(x.flip(0)).detach(), rtol=0, atol=1e-14)
     assert not middle
 
 
@@ -181,3 +181,93 @@ def test_an_error_in_front_of_the_layer_is_the_users() -> None:
     model.stem[1].register_forward_pre_hook(lambda *_: (_ for _ in ()).throw(RuntimeError("broken")))
     with pytest.raises(RuntimeError, match="broken"):
         explain(model, drawn(), Saliency(), Neuron("middle", 2))
+
+
+class Shelf:
+    """Somebody's object, no module: what it keeps is out of a module's sight."""
+
+    def __init__(self) -> None:
+        self.kept = list[Tensor]()
+
+
+class Lending(Stages):
+    """Keeps what it skips in an object, from the middle on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shelf = Shelf()
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.middle(self.stem(x))
+        self.shelf.kept.append(h)
+        h = self.behind(h) + self.shelf.kept[0]
+        self.shelf.kept.clear()
+        return self.head(h)
+
+
+def test_what_a_model_keeps_in_an_object_of_its_own_is_seen() -> None:
+    class Without(Stages):
+        def forward(self, x: Tensor) -> Tensor:
+            h = self.middle(self.stem(x))
+            return self.head(self.behind(h) + h)
+
+    model, x, place = made(Lending), drawn(), Neuron("behind.1", 2)
+    found, expected = (explain(each, x, IntegratedGradients(20), place) for each in (model, made(Without)))
+    torch.testing.assert_close(found.values, expected.values, rtol=0, atol=1e-12)
+    assert model.shelf.kept == []
+
+
+def test_each_layer_is_tried_by_itself() -> None:
+    model, x = made(keeps=True), drawn().repeat(8, 1)  # in front of the first layer nothing is kept
+    problem = pose(model, x, 1, baseline=x.flip(0)).at(Layer("stem.0"))
+    torch.testing.assert_close(problem.z0[0], model.stem[0](x.flip(0)).detach())
+    torch.testing.assert_close(problem.at(Layer("middle")).z0[0], model.middle(model.stem(x.flip(0))).detach())
+    assert model.skips == []
+
+
+def test_a_buffer_that_a_pass_writes_to_stays_as_its_gradient_needs_it() -> None:
+    class Counting(Stages):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("scale", torch.ones(5))
+
+        def forward(self, x: Tensor) -> Tensor:
+            h = self.stem(x) * self.scale.fill_(2)
+            return self.head(self.behind(self.middle(h)))
+
+    model, x = made(Counting), drawn()
+    assert torch.isfinite(explain(model, x, IntegratedGradients(20), Neuron("middle", 2)).values).all()
+    assert torch.equal(model.scale, torch.ones(5, dtype=torch.float64))
+
+
+def test_a_hook_of_all_modules_sees_every_pass() -> None:
+    model, x, inside = made(), drawn(), list[nn.Module]()
+    every = nn.modules.module
+    handles = [
+        every.register_module_forward_pre_hook(lambda module, _args: inside.append(module)),
+        every.register_module_forward_hook(lambda _module, _args, _out: inside.pop() and None),
+    ]
+    try:
+        explain(model, x, IntegratedGradients(20), Neuron("middle", 2))
+    finally:
+        for handle in handles:
+            handle.remove()
+    assert inside == []
+
+
+@pytest.mark.parametrize("name", ["part.0", "alias.0", "lent"])
+def test_a_hook_around_a_layer_with_several_names_sees_every_pass(name: str) -> None:
+    class Named(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.lent = nn.Linear(3, 3)
+            self.part = nn.Sequential(self.lent, nn.Tanh(), nn.Linear(3, 3))
+            self.alias, self.head = self.part, nn.Linear(3, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.head(self.part(x))
+
+    model, x = made(Named), drawn()
+    part = rows_through(model.part)
+    explain(model, x, IntegratedGradients(20), Neuron(name, 2))
+    assert sum(part) >= 20 * SAMPLES

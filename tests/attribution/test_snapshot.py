@@ -55,6 +55,28 @@ def test_everything_is_put_back_in_place():
     assert draws(keeper) == untouched
 
 
+class Shelf:
+    def __init__(self):
+        self.kept, self.inner = [], None
+
+
+def test_what_objects_keep_counts_where_it_is_asked_for():
+    module = nn.Identity()
+    module.shelves, module.type = [Shelf(), Shelf()], Shelf
+    module.shelves[0].inner = Shelf()
+    modules = list(module.modules())
+    without, snapshot = Snapshot.of(modules), Snapshot.of(modules, objects=True)
+    assert not snapshot.restore()
+    module.shelves[1].kept.append(1)
+    module.shelves[0].added = 1
+    module.shelves[0].inner.kept.append(1)  # of an object's object
+    assert not without.restore()
+    assert snapshot.restore()
+    assert module.shelves[1].kept == []
+    assert not hasattr(module.shelves[0], "added")
+    assert module.shelves[0].inner.kept == [1]
+
+
 def test_parameters_are_left_alone():
     keeper = Keeper()
     snapshot = Snapshot.of(list(keeper.modules()))

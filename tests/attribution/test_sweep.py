@@ -107,6 +107,15 @@ def test_samples_that_are_all_the_same_are_run_twice() -> None:
     torch.testing.assert_close(found, problem.model.conv1(different).detach())
 
 
+def test_a_model_that_wants_all_samples_gets_them_though_they_are_the_same() -> None:
+    problem, _ = posed(max_rows=None)
+    side = torch.arange(1.0, 1 + len(samples())).view(-1, 1, 1, 1)
+    problem.model.conv1.register_forward_pre_hook(lambda _module, args: (args[0] * side,))
+    alike = torch.ones_like(samples())
+    (found,) = variable_of_alike(problem.at(Layer("conv1")), alike)
+    torch.testing.assert_close(found, problem.model.conv1(alike).detach())
+
+
 def test_samples_that_are_all_the_same_keep_a_graph_of_their_own() -> None:
     problem, _ = posed(create_graph=True)
     (found,) = variable_of_alike(problem.at(Layer("conv1")), torch.zeros_like(samples()))

@@ -260,10 +260,10 @@ def test_the_check_takes_one_pass_of_the_tail() -> None:
     with rows_through(model.stem) as stem, rows_through(model.head) as head:
         assert isinstance(shortened(problem, 20), Tail)
         assert isinstance(shortened(problem.at(problem.place, torch.zeros(SAMPLES, 1).long()), 20), Tail)
-    # Five rows of the baseline, which end at the place, five as a whole, two to record what leads up to it, and the
-    # baseline once more; from then on only the tail: for the trial, and for all samples.
+    # Five rows at the baseline, five as a whole, two to record what leads up to the place, and the baseline once more;
+    # from then on only the tail: for the trial, and for all samples.
     assert sum(stem) == 5 + 5 + 2 + 5
-    assert sum(head) == 5 + 2 + 5 + SAMPLES
+    assert sum(head) == 5 + 5 + 2 + 5 + 5 + SAMPLES
 
 
 class Leaving(nn.Module):

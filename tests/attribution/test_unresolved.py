@@ -85,8 +85,8 @@ def test_deep_lift_takes_each_baseline_too() -> None:
 def test_a_layer_and_a_neuron_are_seen_in_the_pass_that_gives_the_outputs() -> None:
     assert rows_of("activation@conv2") == 5
     assert rows_of("saliency", Neuron("conv2", (0, 1, 1))) == 5
-    # The samples, four steps, and the score at the baseline; the baseline itself goes no further than the layer.
-    assert rows_of(IntegratedGradients(4), Layer("conv2")) == (1 + 4 + 1) * 5
+    # The samples, four steps, and the score at the baseline; of the baseline itself, the same for all, two rows.
+    assert rows_of(IntegratedGradients(4), Layer("conv2")) == (1 + 4 + 1) * 5 + 2
 
 
 @pytest.mark.parametrize("baselines", [None, torch.randn(4, 1, 6, 6, dtype=torch.float64)])

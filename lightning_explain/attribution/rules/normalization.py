@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from lightning_explain.attribution.derivative import accumulator
 from lightning_explain.attribution.rules.operator import Call
 from lightning_explain.attribution.rules.pair import Pair
 from lightning_explain.attribution.rules.pullback import Pullback
@@ -46,5 +47,6 @@ def of_input_alone(call: Call) -> bool:
 
 
 def _statistics(x: Tensor, dims: tuple[int, ...], eps: float) -> tuple[Tensor, Tensor]:
+    x = x.to(accumulator(x))  # as the operator does: in float16 squares overflow
     centred = x - x.mean(dim=dims, keepdim=True)
     return centred, torch.rsqrt((centred * centred).mean(dim=dims, keepdim=True) + eps)

@@ -10,13 +10,13 @@ from typing import Any, TypeAlias, TypeVar
 import torch
 from torch import Tensor
 
+from lightning_explain.attribution.model import UNFIT
 from lightning_explain.attribution.rules.mode import Kept, OperatorMode
 from lightning_explain.attribution.rules.multipliers import MULTIPLIERS
 from lightning_explain.attribution.rules.operator import Call
 from lightning_explain.attribution.rules.pair import Multipliers, Pair
 from lightning_explain.attribution.rules.pullback import Pullback, pulled
 from lightning_explain.attribution.rules.shared import Shared
-from lightning_explain.attribution.tail import UNFIT
 
 Body: TypeAlias = Callable[..., Any]
 
@@ -39,6 +39,8 @@ class _Slot:
     def fill(self, rule: Multipliers, then: Call, out0: Tensor, eps: float, shared: Shared | None) -> None:
         with unwatched():
             if shared is not None:
+                if out0.shape == self.output.tensor.shape:  # of no row, though it depends on the variable
+                    raise ValueError("The model fills its batch up, or leaves none of it.")
                 then, out0 = then.fitted(self.call, shared.spread_like), shared.spread_like(out0, self.output.tensor)
             now = self.call.replaced(self.positions, [kept.tensor for kept in self.inputs])
             pair = Pair(now, then, self.positions, self.output.tensor, out0, eps)

@@ -94,5 +94,7 @@ def _flatness(rise: Tensor) -> Tensor:
 
 def _dim(pair: Pair) -> int:
     dim = pair.now.argument(1, "dim")
+    if dim is None:  # as the modules have it that are not told
+        dim = 0 if pair.inputs[0].ndim in {0, 1, 3} else 1
     (dim,) = dim if isinstance(dim, (tuple, list)) else (dim,)
     return int(dim)

@@ -176,6 +176,16 @@ def test_softmax_against_its_definition() -> None:
     torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.filterwarnings("ignore:Implicit dimension")
+@pytest.mark.parametrize("function", [F.softmax, F.log_softmax, F.softmin])
+@pytest.mark.parametrize(("shape", "dim"), [((6, 4), 1), ((6, 2, 2), 0), ((6, 2, 2, 1), 1)])
+def test_softmax_that_is_told_no_dimension(
+    function: Callable[..., Tensor], shape: tuple[int, ...], dim: int, points: tuple[Tensor, Tensor]
+) -> None:
+    x, x0 = (point.view(shape) for point in points)
+    assert torch.equal(multiplied(function, x, x0)[0], multiplied(lambda x: function(x, dim=dim), x, x0)[0])
+
+
 @pytest.mark.parametrize("function", ["softmax", "log_softmax", "logsumexp"])
 def test_large_logits_that_rise_alike_leave_precise_multipliers(function: str) -> None:
     # In float32, ulp(5e4) is 0.004: what is lost in a difference of log sum exp x must not come back as a share.

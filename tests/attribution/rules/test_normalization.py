@@ -71,3 +71,13 @@ def test_a_large_mean_leaves_precise_multipliers(points: tuple[Tensor, Tensor]) 
     torch.testing.assert_close(
         found.double(), multipliers(NORMALISED["plain"], x.float().double(), x0.float().double()), rtol=1e-3, atol=1e-4
     )
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_statistics_are_taken_in_more_bits_than_halves_have(points: tuple[Tensor, Tensor], dtype: torch.dtype) -> None:
+    x, x0 = (300 * point.to(dtype) for point in points)  # whose squares no float16 holds
+    x[:, 0], x0[:, 0] = 0, 0  # nor the product of two roots of epsilon
+    exact = multipliers(NORMALISED["plain"], x.double(), x0.double())
+    found = multipliers(NORMALISED["plain"], x, x0)
+    assert found.dtype == dtype
+    assert ((found - exact).norm(dim=-1) < 0.05 * exact.norm(dim=-1)).all()

@@ -54,7 +54,11 @@ def merging(x: Tensor) -> Tensor:
     return operator(x.tanh().flatten(0, 1).sigmoid().unflatten(0, (-1, 3)))
 
 
-@pytest.mark.parametrize("model", [operator, merging])
+def filling(x: Tensor) -> Tensor:
+    return operator(torch.cat([x, x.new_ones(8 - len(x), 3, 4)]).exp())[: len(x)]
+
+
+@pytest.mark.parametrize("model", [operator, merging, filling])
 @pytest.mark.parametrize("shared", [SHARED, ONE])
 def test_multipliers_are_those_of_all_rows(model, shared: Shared) -> None:
     batch = BATCH[: len(shared.which)]
@@ -71,7 +75,7 @@ def test_multipliers_are_those_of_all_rows(model, shared: Shared) -> None:
         scores, scores0 = Rescale(1e-10).paired(lambda leaf=leaf: model(leaf), at_reference, given)
         found.append((scores, scores0, torch.autograd.grad(scores.sum(), leaf)[0]))
     torch.testing.assert_close(found[1], found[0])
-    assert asked == [None, shared] + [None] * (model is merging)
+    assert asked == [None, shared] + [None] * (model is not operator)
 
 
 def test_what_a_model_raises_for_other_reasons_is_raised() -> None:
