@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from lightning_explain.attribution.depth import depth
 from lightning_explain.attribution.interception import capturing, find_layer
 from lightning_explain.attribution.model import FAILURES, Recorded
+from lightning_explain.attribution.relative_depth import relative_depth
 from lightning_explain.attribution.snapshot import Snapshot
 from lightning_explain.inputs import Inputs, Point, leaves, take
 
@@ -39,11 +39,11 @@ class Halt:
 
     Args:
         count: How many layers are waited for.
-        ends: Whether the pass ends there.
+        halts: Whether the pass ends there.
     """
 
-    def __init__(self, count: int, *, ends: bool) -> None:
-        self._left, self._ends = count, ends
+    def __init__(self, count: int, *, halts: bool) -> None:
+        self._left, self._halts = count, halts
 
     def reached(self) -> None:
         """Tell that a layer has been reached.
@@ -52,18 +52,18 @@ class Halt:
             Halted: If it was the last, and the pass ends there.
         """
         self._left -= 1
-        if self._ends and not self._left:
+        if self._halts and not self._left:
             raise Halted
 
 
-def captured(question: Question, layer: Layer, inputs: Inputs, *, ends: bool) -> Point:
+def captured(question: Question, layer: Layer, inputs: Inputs, *, halts: bool) -> Point:
     """Run the model and keep what goes through a layer.
 
     Args:
         question: Whose model, and how it is called.
         layer: The layer.
         inputs: Samples.
-        ends: Whether the pass may end at the layer: nobody watches it for anything else.
+        halts: Whether the pass may end at the layer: nobody watches it for anything else.
 
     Returns:
         Clones, for a successor that works in place would overwrite the tensors; (n, ...) each.
@@ -72,7 +72,7 @@ def captured(question: Question, layer: Layer, inputs: Inputs, *, ends: bool) ->
         ValueError: If the layer does not exist, was not reached or holds nothing to explain.
     """
     rows = leaves(inputs)[0].shape[0]
-    halt = Halt(1, ends=ends and may_end(question, (layer,), rows))
+    halt = Halt(1, halts=halts and may_halt(question, (layer,), rows))
     with capturing(question, layer, rows, lambda tensor: (tensor.clone(), tensor), halt.reached) as found:
         run(question, inputs)
     return tuple(found)
@@ -89,7 +89,7 @@ def run(question: Question, inputs: Inputs) -> None:
         question.forward(question.model, inputs)
 
 
-def may_end(question: Question, layers: tuple[Layer, ...], rows: int) -> bool:
+def may_halt(question: Question, layers: tuple[Layer, ...], rows: int) -> bool:
     """Whether a forward pass may end where some layers have been reached.
 
     It may not where somebody waits for its end: a hook around a layer, a wrapper for several devices, whoever asked for
@@ -106,17 +106,17 @@ def may_end(question: Question, layers: tuple[Layer, ...], rows: int) -> bool:
     """
     if isinstance(question.forward, Recorded) or any(layer.call < 0 for layer in layers):
         return False
-    if (may_end, layers) not in question.counted:
-        if rows * (1 - max(depth(question, layer) for layer in layers)) < WORTH:
+    if (may_halt, layers) not in question.counted:
+        if rows * (1 - max(relative_depth(question, layer) for layer in layers)) < WORTH:
             return False
-        question.counted[may_end, layers] = _nobody_waits(question.model, layers) and _leaves_nothing(question, layers)
-    return question.counted[may_end, layers]  # type: ignore[no-any-return]
+        question.counted[may_halt, layers] = _nobody_waits(question.model, layers) and _leaves_nothing(question, layers)
+    return question.counted[may_halt, layers]  # type: ignore[no-any-return]
 
 
 def _leaves_nothing(question: Question, layers: tuple[Layer, ...]) -> bool:
     count = 1 if any(layer.whole for layer in layers) else TRIED
     few = torch.arange(count, device=leaves(question.inputs)[0].device) % question.samples
-    halt, state = Halt(len(layers), ends=True), Snapshot.of(list(question.model.modules()), objects=True)
+    halt, state = Halt(len(layers), halts=True), Snapshot.of(list(question.model.modules()), objects=True)
     try:
         with torch.no_grad(), ExitStack() as stack:
             for layer in layers:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from lightning_explain.attribution.halting import Halt, may_end, run
+from lightning_explain.attribution.halting import Halt, may_halt, run
 from lightning_explain.attribution.interception import Reached, Split, capturing, intercepted
 from lightning_explain.attribution.model import output
 from lightning_explain.attribution.place import Input, Layer, Neuron, Place, held
@@ -49,7 +49,7 @@ class Layers:
     def variable(self, problem: Question, inputs: Inputs) -> Point:  # noqa: D102
         rows = leaves(inputs)[0].shape[0]
         with torch.set_grad_enabled(problem.create_graph):
-            halt = Halt(len(self.layers), ends=may_end(problem, self.layers, rows))
+            halt = Halt(len(self.layers), halts=may_halt(problem, self.layers, rows))
             with self._captured(problem, rows, _kept, halt.reached) as found:
                 run(problem, inputs)
             return self._point(problem, found)

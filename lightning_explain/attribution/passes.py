@@ -110,7 +110,7 @@ class Beside:
         """
         if self._watched is None:
             return self._problem.score(z, rows)
-        return self._kept(self._watched.score(z, rows), rows)
+        return self._noted(self._watched.score(z, rows), rows)
 
     def observe(self, x: Point, rows: Tensor) -> tuple[Point, Tensor]:
         """The variable, and the explained number with its graph, from one pass.
@@ -125,19 +125,19 @@ class Beside:
         if self._watched is None:
             return self._problem.place.observe(self._problem, x, rows)
         z, score = self._watched.place.observe(self._watched, x, rows)
-        return z, self._kept(score, rows)
+        return z, self._noted(score, rows)
 
     def remember(self) -> None:
         """Tell the problem its value and its outputs, where all samples have been seen."""
         if self._value is not None and self._outputs is not None and len(self._seen) == self._problem.samples:
             self._problem.remember(value=self._value, outputs=self._outputs)
 
-    def _kept(self, score: Tensor, rows: Tensor) -> Tensor:
+    def _noted(self, score: Tensor, rows: Tensor) -> Tensor:
         with torch._C.DisableTorchFunction():  # noqa: SLF001  (a mode that watches the model must not see this)
-            self._keep(score.detach(), rows)
+            self._note(score.detach(), rows)
         return score
 
-    def _keep(self, score: Tensor, rows: Tensor) -> None:
+    def _note(self, score: Tensor, rows: Tensor) -> None:
         with contextlib.suppress(TypeError, ValueError):  # a model may give none, and nobody may ask for them
             given = self._recorded.output(self._problem.model, self._problem.inputs, len(rows)).detach()
             if self._value is None or self._outputs is None:

@@ -110,7 +110,7 @@ class Layer:
 
     def variable(self, problem: Question, inputs: Inputs) -> Point:  # noqa: D102
         with torch.set_grad_enabled(problem.create_graph):
-            return captured(problem, self, inputs, ends=True)
+            return captured(problem, self, inputs, halts=True)
 
     def names(self, problem: Question) -> tuple[str, ...]:  # noqa: D102
         count = len(problem.z)
@@ -182,7 +182,7 @@ class Neuron:
 
     def score(self, problem: Question, z: Point, rows: Tensor) -> Tensor:  # noqa: D102
         # To the end, for somebody may watch this pass for more than the unit.
-        return self.unit(captured(problem, self.layer, replaced(problem, z, rows), ends=False))
+        return self.unit(captured(problem, self.layer, replaced(problem, z, rows), halts=False))
 
     def observe(self, problem: Question, x: Point, rows: Tensor) -> tuple[Point, Tensor]:  # noqa: D102
         z = tuple(map(differentiable, x))

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from lightning_explain.attribution.derivative import accumulator, derivative
-from lightning_explain.attribution.ending import ending
+from lightning_explain.attribution.halting_neuron import halting
 from lightning_explain.attribution.place import Input, Neuron, differentiable
 from lightning_explain.attribution.question import Question
 from lightning_explain.attribution.tail import shortened
@@ -189,7 +189,7 @@ class Problem(Question):
             kind: As in :meth:`gradient_mean`.
         """
         self.require_numbers()
-        place = ending(self.place)
+        place = halting(self.place)
         observed = observed or (lambda x, rows, _: place.observe(self, x, rows))
 
         def body(chunk: slice) -> None:

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Protocol, TypeGuard
 import torch
 from torch import Tensor
 
-from lightning_explain.attribution.depth import depth
 from lightning_explain.attribution.derivative import accumulator
-from lightning_explain.attribution.ending import ending
+from lightning_explain.attribution.halting_neuron import halting
 from lightning_explain.attribution.memory import available
 from lightning_explain.attribution.model import FAILURES
 from lightning_explain.attribution.place import Layer, Place
 from lightning_explain.attribution.prefix import Prefix
+from lightning_explain.attribution.relative_depth import relative_depth
 from lightning_explain.attribution.scoring import explained
 from lightning_explain.inputs import Inputs, Point, leaves, pick, take
 
@@ -117,7 +117,7 @@ def shortened(problem: Question, copies: int) -> Place:
         The problem's place, or its tail. That is tried once: the tail must give what the whole model gives, for all
         samples. A neuron is run no further than to its layer.
     """
-    place, most = ending(problem.place), problem.budget.max_rows
+    place, most = halting(problem.place), problem.budget.max_rows
     if problem.create_graph or not is_replaced(place) or (most is not None and most < PROBED):
         return place
     if place not in problem.tails:
@@ -129,7 +129,7 @@ def shortened(problem: Question, copies: int) -> Place:
 
 def _pays(problem: Question, place: Replaced, copies: int) -> bool:
     # Whether as much is saved, in rows of the whole model, as is spent on the trial.
-    before = min(depth(problem, layer) for layer in place.layers)
+    before = min(relative_depth(problem, layer) for layer in place.layers)
     return copies * problem.samples * before > TRIAL + problem.samples * (1 - before)
 
 

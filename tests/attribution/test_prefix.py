@@ -89,8 +89,8 @@ def test_rows_are_given_what_is_their_samples(problem: Problem, name: str, rows:
 def test_a_bare_prefix_gives_all_rows_the_first_sample_and_takes_no_memory(problem: Problem) -> None:
     prefix = recorded(problem, Layer("two"), samples=2, each=False)
     with prefix.skipped(torch.tensor([2, 1, 2, 0])):
-        (found,) = captured(problem, Layer("two"), problem.inputs[:1].expand(4, -1), ends=False)  # type: ignore[index]
-    (first,) = captured(problem, Layer("two"), problem.inputs[:1], ends=False)  # type: ignore[index]
+        (found,) = captured(problem, Layer("two"), problem.inputs[:1].expand(4, -1), halts=False)  # type: ignore[index]
+    (first,) = captured(problem, Layer("two"), problem.inputs[:1], halts=False)  # type: ignore[index]
     torch.testing.assert_close(found, first.expand(4, -1), rtol=0, atol=1e-14)
     assert prefix.bytes == 3 * 2 * 4 * 8
 

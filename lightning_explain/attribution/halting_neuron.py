@@ -17,17 +17,17 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Ending(Neuron):
+class HaltingNeuron(Neuron):
     """A neuron whose score nobody takes anything else from: no pass goes further than its layer, if the model may."""
 
     def score(self, problem: Question, z: Point, rows: Tensor) -> Tensor:  # noqa: D102
-        return self.unit(captured(problem, self.layer, replaced(problem, z, rows), ends=True))
+        return self.unit(captured(problem, self.layer, replaced(problem, z, rows), halts=True))
 
 
-def ending(place: Place) -> Place:
+def halting(place: Place) -> Place:
     """The place whose passes end where its score is known.
 
     Returns:
         The place, if it is not a neuron.
     """
-    return Ending(**vars(place)) if type(place) is Neuron else place
+    return HaltingNeuron(**vars(place)) if type(place) is Neuron else place

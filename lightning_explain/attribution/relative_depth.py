@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from lightning_explain.attribution.question import Question
 
 
-def depth(question: Question, layer: Layer) -> float:
+def relative_depth(question: Question, layer: Layer) -> float:
     """The share of a model that has run when a layer is reached, roughly: of its innermost modules, each counting one.
 
     They are taken in the order in which they are registered, which for most models is that in which they run. Functions
@@ -26,13 +26,13 @@ def depth(question: Question, layer: Layer) -> float:
     Returns:
         A number from 0, the model's first module, to 1, its last.
     """
-    if (depth, layer) not in question.counted:
+    if (relative_depth, layer) not in question.counted:
         inside = set(find_layer(question.model, layer.name).modules())
         order = [module for module in question.model.modules() if _is_innermost(module)]
         first = next((place for place, module in enumerate(order) if module in inside), 0)
         through = sum(map(_is_innermost, inside)) if layer.of == "output" else 0
-        question.counted[depth, layer] = (first + through) / len(order)
-    return question.counted[depth, layer]  # type: ignore[no-any-return]
+        question.counted[relative_depth, layer] = (first + through) / len(order)
+    return question.counted[relative_depth, layer]  # type: ignore[no-any-return]
 
 
 def _is_innermost(module: nn.Module) -> bool:

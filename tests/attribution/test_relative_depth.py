@@ -3,8 +3,8 @@ import torch
 from torch import nn
 
 from lightning_explain import Layer
-from lightning_explain.attribution.depth import depth
 from lightning_explain.attribution.engine import pose
+from lightning_explain.attribution.relative_depth import relative_depth
 
 MODEL = nn.Sequential(nn.Linear(3, 4), nn.Sequential(nn.Tanh(), nn.Linear(4, 4), nn.Tanh()), nn.Linear(4, 2))
 
@@ -23,9 +23,9 @@ MODEL = nn.Sequential(nn.Linear(3, 4), nn.Sequential(nn.Tanh(), nn.Linear(4, 4),
     ids=str,
 )
 def test_it_is_the_share_of_the_innermost_modules_that_have_run(layer: Layer, share: float) -> None:
-    assert depth(pose(MODEL, torch.zeros(1, 3), 0), layer) == share
+    assert relative_depth(pose(MODEL, torch.zeros(1, 3), 0), layer) == share
 
 
 def test_an_unknown_layer_is_refused() -> None:
     with pytest.raises(ValueError, match="No layer 'nowhere'"):
-        depth(pose(MODEL, torch.zeros(1, 3), 0), Layer("nowhere"))
+        relative_depth(pose(MODEL, torch.zeros(1, 3), 0), Layer("nowhere"))
