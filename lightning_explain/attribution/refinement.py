@@ -92,9 +92,9 @@ def _mean_first_last(problem: Problem, nodes: Tensor) -> tuple[Point, Point, Poi
 
 def _to_the_ends(mean: Point, outermost: tuple[tuple[Point, Point], tuple[Point, Point]], steps: int) -> Point:
     # All points count alike, but for the two at either end. A cell reaches half a distance to both sides of its point,
-    # the outermost to the end of the line, 5/6 and 7/6 of a distance. Their points are 1/12 off their middles; that, and
-    # what middles leave in between, is (2 f'(near) + 10 f'(far)) / 72 n^2 with the slopes at the ends, and the two points
-    # there tell the slopes. So straight lines come out right, and smooth gradients have errors that fall as 1 / n^3.
+    # the outermost to the end of the line: 5/6 and 7/6 of a distance, with points 1/12 off the middles. That, and what
+    # middles leave in between, is (2 f'(near) + 10 f'(far)) / 72 n^2 with the slopes at the ends, and two points tell a
+    # slope. So straight lines come out right, and smooth gradients have errors that fall as 1 / n^3.
     (near, next_to_near), (far, next_to_far) = outermost
     pairs = zip(mean, near, next_to_near, far, next_to_far, strict=True)
     return tuple(m + (-7 * a + b + 11 * c - 5 * d) / (36 * steps) for m, a, b, c, d in pairs)
