@@ -4,7 +4,15 @@ import torch
 from captum import attr
 from torch import nn
 
-from lightning_explain import FeatureAblation, IntegratedGradients, KernelShap, Saliency, ShapleySampling, explain
+from lightning_explain import (
+    FeatureAblation,
+    IntegratedGradients,
+    KernelShap,
+    Neuron,
+    Saliency,
+    ShapleySampling,
+    explain,
+)
 from tests.benchmarks.clock import in_turns
 from tests.benchmarks.measure import count
 from tests.benchmarks.networks import residual, transformer
@@ -121,13 +129,29 @@ def loops():
     }
 
 
+def early():
+    """A neuron in front of most of the model."""
+    network = residual()
+    found = {}
+    for blocks, name in ((1, "3"), (4, "6")):
+        layer = network.model.get_submodule(name)
+        kind, unit = attr.NeuronIntegratedGradients(network.model, layer), (0, 4, 4)
+        asked = f"`integrated_gradients` of a neuron, 50 steps, behind {blocks} of the residual network's 9 blocks"
+        found[asked] = contest(
+            lambda name=name, unit=unit: explain(network.model, network.z, IntegratedGradients(50), Neuron(name, unit)),
+            lambda kind=kind, unit=unit: kind.attribute(network.z, unit, n_steps=50),
+            lambda kind=kind, unit=unit: kind.attribute(network.z, unit, n_steps=50, internal_batch_size=64),
+        )
+    return found
+
+
 def lines():
     """All of them: a name, and what measures it."""
     found = {}
     for name, make in (("residual network", residual), ("transformer", transformer)):
         for tolerance in TOLERANCES:
             found[f"{name}, {tolerance:.0%}"] = by_tolerance(make, tolerance)
-    return found | loops()
+    return found | loops() | early()
 
 
 def text(records):
