@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from lightning_explain.attribution.interception import capturing, find_layer
-from lightning_explain.attribution.model import FAILURES, Recorded
+from lightning_explain.attribution.model import FAILURES, FEWEST, Recorded
 from lightning_explain.attribution.relative_depth import relative_depth
 from lightning_explain.attribution.snapshot import Snapshot
 from lightning_explain.inputs import Inputs, Point, leaves, take
@@ -19,9 +19,6 @@ from lightning_explain.inputs import Inputs, Point, leaves, take
 if TYPE_CHECKING:
     from lightning_explain.attribution.place import Layer
     from lightning_explain.attribution.question import Question
-
-TRIED = 2
-"""Samples of the trial. Two, for one might be broadcast."""
 
 WORTH = 8
 """What a pass must save for the trial to be worth it, in rows of the whole model: a pass of few rows costs calls."""
@@ -114,7 +111,7 @@ def may_halt(question: Question, layers: tuple[Layer, ...], rows: int) -> bool:
 
 
 def _leaves_nothing(question: Question, layers: tuple[Layer, ...]) -> bool:
-    count = 1 if any(layer.whole for layer in layers) else TRIED
+    count = 1 if any(layer.whole for layer in layers) else FEWEST
     few = torch.arange(count, device=leaves(question.inputs)[0].device) % question.samples
     halt, state = Halt(len(layers), halts=True), Snapshot.of(list(question.model.modules()), objects=True)
     try:

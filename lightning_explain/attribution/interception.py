@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import torch
 from torch import Tensor, nn
 
+from lightning_explain.attribution.model import FEWEST
 from lightning_explain.attribution.tree import map_tensors, tensors
 from lightning_explain.inputs import Point, leaves, take
 from lightning_explain.registry import unknown
@@ -196,7 +197,7 @@ def _watched(
 def _runs(problem: Question, layer: Layer) -> int:
     # How often the layer runs in a forward pass.
     if layer.name not in problem.counted:
-        few = torch.arange(1 if layer.whole else 2, device=leaves(problem.inputs)[0].device) % problem.samples
+        few = torch.arange(1 if layer.whole else FEWEST, device=leaves(problem.inputs)[0].device) % problem.samples
         with torch.no_grad(), _watched(problem.model, layer, lambda _: None) as runs:
             problem.forward(problem.model, take(problem.inputs, few))
         problem.counted[layer.name] = runs[0]

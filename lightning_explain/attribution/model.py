@@ -11,6 +11,9 @@ from lightning_explain.inputs import Inputs, leaves
 
 Forward: TypeAlias = Callable[[nn.Module, Any], Any]
 
+FEWEST = 2
+"""The fewest samples that a model is given where their number is free: one might be broadcast."""
+
 UNFIT = (RuntimeError, ValueError, TypeError, IndexError, KeyError, AssertionError)
 """What models raise when two parts of a batch do not have the same size."""
 

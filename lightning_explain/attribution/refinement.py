@@ -1,11 +1,11 @@
 """The mean gradient on the line, with as many points for each sample as that sample asks for."""
 
-from collections.abc import Iterator
 from math import sqrt
 
 import torch
 from torch import Tensor
 
+from lightning_explain.attribution.convergence import convergence_delta, total
 from lightning_explain.attribution.derivative import accumulator
 from lightning_explain.attribution.line import on_the_line
 from lightning_explain.attribution.problem import Problem
@@ -48,8 +48,8 @@ def mean_gradient_within(problem: Problem, tolerance: float, most: int) -> Point
         added, nearest, next_to_far = _mean_first_last(left, added_nodes(steps))
         mean = tuple((a + b) / 2 for a, b in zip(mean, added, strict=True))
         fine = _to_the_ends(mean, ((nearest, far), (near, next_to_far)), steps)
-        for total, leaf in zip(result, fine, strict=True):
-            total.index_copy_(0, open_rows, leaf)
+        for held, leaf in zip(result, fine, strict=True):
+            held.index_copy_(0, open_rows, leaf)
         again = ((_gap(left, fine) > tolerance) | (_error(left, coarse, fine) > tolerance)).nonzero().flatten()
         left, open_rows, steps = left.select(again), open_rows[again], 2 * steps
         mean, coarse, near, far = (tuple(leaf[again] for leaf in kept) for kept in (mean, fine, nearest, near))
@@ -83,8 +83,8 @@ def _mean_first_last(problem: Problem, nodes: Tensor) -> tuple[Point, Point, Poi
 
     def add(rows: Tensor, copies: Tensor, _: Point, gradients: Point) -> None:
         parts = [column(w.to(g)[copies], g) * g for w in weights for g in gradients]
-        for total, part in zip((*means, *firsts, *lasts), parts, strict=True):  # nothing is added before all is there
-            total.index_add_(0, rows, part)
+        for held, part in zip((*means, *firsts, *lasts), parts, strict=True):  # nothing is added before all is there
+            held.index_add_(0, rows, part)
 
     problem.gradients_at(len(nodes), on_the_line(problem, nodes), add)
     return means, firsts, lasts
@@ -102,9 +102,8 @@ def _to_the_ends(mean: Point, outermost: tuple[tuple[Point, Point], tuple[Point,
 
 def _gap(problem: Problem, mean: Point) -> Tensor:
     # The convergence delta's size as a share of the span, (n,).
-    total = torch.stack([product.sum(dim=1) for product in _products(problem, mean)]).sum(dim=0)
-    span = (problem.value.double() - problem.baseline_value.double()).detach()
-    return (total - span).abs() / span.abs()
+    delta = convergence_delta(_attributions(problem, mean), problem.value, problem.baseline_value)
+    return delta.abs() / (problem.value.double() - problem.baseline_value.double()).detach().abs()
 
 
 def _error(problem: Problem, coarse: Point, fine: Point) -> Tensor:
@@ -114,9 +113,8 @@ def _error(problem: Problem, coarse: Point, fine: Point) -> Tensor:
 
 
 def _norm(problem: Problem, mean: Point) -> Tensor:
-    return torch.stack([product.square().sum(dim=1) for product in _products(problem, mean)]).sum(dim=0).sqrt()
+    return total(tuple(leaf.double().square() for leaf in _attributions(problem, mean))).sqrt()
 
 
-def _products(problem: Problem, mean: Point) -> Iterator[Tensor]:
-    for product in map(torch.mul, problem.difference, mean):
-        yield product.detach().double().reshape(len(product), -1)
+def _attributions(problem: Problem, mean: Point) -> Point:
+    return tuple(map(torch.mul, problem.difference, mean))

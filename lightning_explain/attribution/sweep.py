@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from lightning_explain.attribution.model import UNFIT, Recorded, output
+from lightning_explain.attribution.model import FEWEST, UNFIT, Recorded, output
 from lightning_explain.attribution.place import Input, Neuron
 from lightning_explain.inputs import Inputs, Point, batch_size, leaves, rebuild, take
 
@@ -58,19 +58,17 @@ def variable_of(question: Question, inputs: Inputs) -> Point:
 
 
 def variable_of_alike(question: Question, inputs: Inputs) -> Point:
-    """The variable of the place at samples that are often all the same, as baselines are: two of them then tell it.
-
-    Two, for one might be broadcast.
+    """The variable of the place at samples that are often all the same, as baselines are: few of them then tell it.
 
     Returns:
         As :func:`variable_of`.
     """
     n = batch_size(inputs)
-    if isinstance(question.place, (Input, Neuron)) or question.create_graph or n <= 2 or not _are_alike(inputs):
+    if isinstance(question.place, (Input, Neuron)) or question.create_graph or n <= FEWEST or not _are_alike(inputs):
         return variable_of(question, inputs)
     with suppress(*UNFIT):  # of a model that wants as many as there are
-        two = variable_of(question, _rows(inputs, slice(0, 2)))
-        return tuple(leaf[:1].expand(n, *leaf.shape[1:]).contiguous() for leaf in two)
+        few = variable_of(question, _rows(inputs, slice(0, FEWEST)))
+        return tuple(leaf[:1].expand(n, *leaf.shape[1:]).contiguous() for leaf in few)
     return variable_of(question, inputs)
 
 

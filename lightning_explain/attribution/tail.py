@@ -13,7 +13,7 @@ from torch import Tensor
 from lightning_explain.attribution.derivative import accumulator
 from lightning_explain.attribution.halting_neuron import halting
 from lightning_explain.attribution.memory import available
-from lightning_explain.attribution.model import FAILURES
+from lightning_explain.attribution.model import FAILURES, FEWEST
 from lightning_explain.attribution.place import Layer, Place
 from lightning_explain.attribution.prefix import Prefix
 from lightning_explain.attribution.relative_depth import relative_depth
@@ -22,9 +22,6 @@ from lightning_explain.inputs import Inputs, Point, leaves, pick, take
 
 if TYPE_CHECKING:
     from lightning_explain.attribution.question import Question
-
-BESIDE = 2
-"""Samples that the model is given when their activations are replaced anyway. Two, for one would be broadcast."""
 
 PROBED = 5
 """Rows of the trial. No multiple of two: a batch that is folded the wrong way must not fit."""
@@ -102,7 +99,7 @@ class Tail:
         Returns:
             Outputs (m, ...).
         """
-        seen = rows.new_tensor(range(BESIDE)) % problem.samples if self.beside else rows
+        seen = rows.new_tensor(range(FEWEST)) % problem.samples if self.beside else rows
         with nullcontext() if self.prefix is None else self.prefix.skipped(seen):
             return self.place.outputs_beside(problem, z, seen)
 
@@ -154,7 +151,7 @@ def _points(problem: Question, place: Replaced, rows: Tensor) -> Point:
     # The first two from the baseline: what crosses the place may count for nothing at the samples, where the greatest
     # of several branches goes on, or a probability is one.
     z0 = _at_baseline(problem, place, rows)
-    return tuple(torch.cat([a[:BESIDE], b[BESIDE:]]) for a, b in zip(z0, pick(problem.z, rows), strict=True))
+    return tuple(torch.cat([a[:FEWEST], b[FEWEST:]]) for a, b in zip(z0, pick(problem.z, rows), strict=True))
 
 
 def _at_baseline(problem: Question, place: Replaced, rows: Tensor) -> Point:
@@ -165,7 +162,7 @@ def _tails(problem: Question, place: Replaced) -> Iterator[Tail]:
     # Where nothing but the variable crosses it, not even the size of the batch; where only what no module gives crosses
     # it (a mask, a size); where a skip connection does.
     whole = any(layer.whole for layer in place.layers)
-    bare = None if whole else Prefix.of(problem, place.layers, BESIDE, each=False)
+    bare = None if whole else Prefix.of(problem, place.layers, FEWEST, each=False)
     if bare is not None:
         yield Tail(place, bare)
     yield Tail(place)

@@ -41,7 +41,8 @@ def layer_norm(
     Returns:
         The normalised tensor.
     """
-    centred = input - input.mean(dim=(dims := tuple(range(-len(normalized_shape), 0))), keepdim=True)
+    dims = tuple(range(-len(normalized_shape), 0))
+    centred = input - input.mean(dim=dims, keepdim=True)
     normal = centred * torch.rsqrt((centred * centred).mean(dim=dims, keepdim=True) + eps)
     return _affine(normal, weight, bias)
 
